@@ -1,0 +1,1 @@
+"""Where atoms are: the table, finding and refining, ideal sites, displacements."""

@@ -1,0 +1,199 @@
+"""How the pixels of an image have moved since its table of atoms was made.
+
+Axes are told apart by scale, offset, size and units alone, because HyperSpy's crops and rebins
+leave no other trace. A pixel index of the table ``i`` is now at ``(i - origin) / step``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+CLOSE = 1e-4
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """One axis as last seen, and what has become of the table's indices on it.
+
+    Attributes
+    ----------
+    name, units, scale, offset, size
+        As HyperSpy has them; units "" where undefined.
+    count
+        Number of pixels, or frames, when the table was made.
+    origin, step
+        Index of the table at today's index 0, and its change from one index to the next.
+    taken
+        True where one index was taken, so that the axis is gone; `origin` says which.
+    """
+
+    name: str
+    units: str
+    scale: float
+    offset: float
+    size: int
+    count: int
+    origin: float = 0.0
+    step: float = 1.0
+    taken: bool = False
+
+    def sliced(self, now: Axis) -> Axis:
+        """The axis after a slice that is known to be one, whatever its calibration was."""
+        start = (now.offset - self.offset) / self.scale
+        return self._onto(now, start, now.scale / self.scale)
+
+    def pick(self, index: int) -> Axis:
+        """The axis after one index was taken from it."""
+        return dataclasses.replace(self, origin=self.origin + index * self.step, taken=True)
+
+    def follow(self, now: Axis) -> Axis:
+        """The axis after changes that left no trace but the axis itself.
+
+        An axis of unchanged size has been calibrated anew (or turned round); otherwise it has been
+        cropped or rebinned.
+
+        Raises
+        ------
+        ValueError
+            If the change is neither, or could be several.
+        """
+        if now.size == self.size:
+            last = self.offset + (self.size - 1) * self.scale
+            turned = np.isclose(now.scale, -self.scale) and np.isclose(now.offset, last)
+            return self._onto(now, self.size - 1, -1.0) if turned and self.size > 1 else self._onto(now, 0.0, 1.0)
+        factor = unit_factor(now.units, self.units)
+        step = now.scale * factor / self.scale
+        start = (now.offset * factor - self.offset) / self.scale
+        edge = start - (step - 1) / 2
+        inside = edge > -CLOSE and edge + step * now.size < self.size + CLOSE
+        cropped = abs(step - 1) < CLOSE and _whole(start)
+        rebinned = abs(step * now.size - self.size) < CLOSE * self.size
+        both = step > 0 and (_whole(step) or _whole(1 / step)) and _whole(edge * max(1.0, 1 / step))
+        if step <= 0 or not inside or not (cropped or rebinned or both):
+            raise ValueError(
+                f"axis {self.name or 'without a name'} had {self.size} pixels of {self.scale:g} {self.units} from "
+                f"{self.offset:g} when its atoms were noted and has {now.size} of {now.scale:g} {now.units} from "
+                f"{now.offset:g} now, which is no crop and no rebin: it was calibrated anew besides, and the two "
+                "cannot be told apart. Calibrate before setting the atoms or crop with isig, or set the atoms again."
+            )
+        return self._onto(now, start, step)
+
+    def _onto(self, now: Axis, start: float, step: float) -> Axis:
+        return dataclasses.replace(
+            now, count=self.count, origin=self.origin + start * self.step, step=self.step * step
+        )
+
+
+def unit_factor(units: str, target: str) -> float:
+    """How many `target` one of `units` is; 1 where they are spelled alike.
+
+    Raises
+    ------
+    ValueError
+        If one cannot be converted to the other, or is not known.
+    """
+    if units == target:
+        return 1.0
+    import pint
+
+    registry = pint.get_application_registry()
+    try:
+        return float(registry.Quantity(1.0, units or None).to(target or None).magnitude)
+    except (pint.errors.PintError, AttributeError, TypeError, ValueError, AssertionError) as error:
+        raise ValueError(
+            f"units {units or 'undefined'!r} cannot be converted to {target or 'undefined'!r}; "
+            "calibrate both signal axes in a unit of length, such as nm."
+        ) from error
+
+
+def pack_axes(axes: Sequence[Axis]) -> dict[str, list[Any]]:
+    """Lists of plain values, one per field, fit for HyperSpy metadata."""
+    return {field.name: [getattr(axis, field.name) for axis in axes] for field in dataclasses.fields(Axis)}
+
+
+def unpack_axes(record: Mapping[str, Any]) -> list[Axis]:
+    """The axes that :func:`pack_axes` took apart."""
+    kinds = {"name": str, "units": str, "size": int, "count": int, "taken": bool}
+    try:
+        rows = zip(*(list(record[field.name]) for field in dataclasses.fields(Axis)), strict=True)
+        names = [field.name for field in dataclasses.fields(Axis)]
+        return [Axis(**{n: kinds.get(n, float)(v) for n, v in zip(names, row, strict=True)}) for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"the axes stored with the table of atoms cannot be read: {error!r}.") from error
+
+
+def move_table(table: pd.DataFrame, axes: Sequence[Axis]) -> pd.DataFrame:
+    """The table on today's pixels and frames.
+
+    Parameters
+    ----------
+    table
+        As it was made.
+    axes
+        All axes in array order (navigation first, then y and x), those that were taken included.
+
+    Returns
+    -------
+    table
+        Atoms that have left the image or whose frame is gone are left out; ids stay.
+    """
+    if all(axis.origin == 0 and axis.step == 1 and axis.size == axis.count and not axis.taken for axis in axes):
+        return table
+    navigation, (y_axis, x_axis) = axes[:-2], axes[-2:]
+    frame, keep = _frames(table["frame"].to_numpy(), navigation)
+    moved = table.assign(
+        frame=frame,
+        x=(table["x"] - x_axis.origin) / x_axis.step,
+        y=(table["y"] - y_axis.origin) / y_axis.step,
+    )
+    for name, axis in (("x", x_axis), ("y", y_axis)):
+        values = moved[name].to_numpy()
+        keep &= (values >= -0.5) & (values < axis.size - 0.5)
+        if f"{name}_std" in moved:
+            moved[f"{name}_std"] /= abs(axis.step)
+    moved = _move_ellipses(moved, x_axis.step, y_axis.step)
+    return moved[keep].sort_values("frame", kind="stable")
+
+
+def _frames(frame: np.ndarray, navigation: Sequence[Axis]) -> tuple[np.ndarray, np.ndarray]:
+    """Today's flat frame of each atom, and whether it is still there."""
+    keep = np.ones(len(frame), dtype=bool)
+    if not navigation:
+        return frame, keep
+    flat = np.zeros(len(frame), dtype=np.int64)
+    for index, axis in zip(np.unravel_index(frame, [axis.count for axis in navigation]), navigation, strict=True):
+        now = (index - axis.origin) / (1 if axis.taken else axis.step)
+        whole = np.rint(now)
+        size = 1 if axis.taken else axis.size
+        keep &= (np.abs(now - whole) < CLOSE) & (whole >= 0) & (whole < size)
+        flat = flat * size + np.clip(whole, 0, size - 1).astype(np.int64)
+    return flat, keep
+
+
+def _move_ellipses(table: pd.DataFrame, step_x: float, step_y: float) -> pd.DataFrame:
+    """Widths and rotation of the fitted columns on pixels of another size or direction."""
+    if not {"sigma_x", "sigma_y", "rotation"} <= set(table) or step_x == step_y == 1:
+        return table
+    cos, sin = np.cos(table["rotation"].to_numpy()), np.sin(table["rotation"].to_numpy())
+    long = np.stack([cos / step_x, sin / step_y], -1) * table["sigma_x"].to_numpy()[:, None]
+    short = np.stack([-sin / step_x, cos / step_y], -1) * table["sigma_y"].to_numpy()[:, None]
+    covariance = long[:, :, None] * long[:, None] + short[:, :, None] * short[:, None]
+    fitted = np.isfinite(covariance).all((1, 2))
+    variance, axes = np.linalg.eigh(np.where(fitted[:, None, None], covariance, np.eye(2)))
+    sigma = np.where(fitted[:, None], np.sqrt(variance), np.nan)
+    wide = (table["sigma_x"] >= table["sigma_y"]).to_numpy().astype(int)
+    along = np.take_along_axis(axes, wide[:, None, None], 2)[..., 0]
+    return table.assign(
+        sigma_x=np.take_along_axis(sigma, wide[:, None], 1)[:, 0],
+        sigma_y=np.take_along_axis(sigma, 1 - wide[:, None], 1)[:, 0],
+        rotation=np.where(fitted, np.arctan2(along[:, 1], along[:, 0]) % np.pi, np.nan),
+    )
+
+
+def _whole(value: float) -> bool:
+    return abs(value - np.rint(value)) < CLOSE

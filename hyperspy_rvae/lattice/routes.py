@@ -1,0 +1,202 @@
+"""What is done to one frame: find its columns, find a second sublattice, refine.
+
+Dark columns are fitted on the inverted image and reported with a negative amplitude.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import cKDTree
+
+from hyperspy_rvae.lattice.atomap import refine_center_of_mass, refine_gaussian, subtract_columns
+from hyperspy_rvae.lattice.finding import Contrast, bright_atoms, find_positions
+from hyperspy_rvae.lattice.sites import cell_sites, lattice_vectors
+
+Refinement = Literal["gaussian", "center_of_mass"]
+PERCENT_TO_NN = {"gaussian": 0.4, "center_of_mass": 0.25}
+PERCENT_TO_NN_OVERLAPPED = 0.3
+FITTED = ["sigma_x", "sigma_y", "rotation", "amplitude"]
+
+
+def find_columns(
+    image: np.ndarray, separation: float, contrast: Contrast, refine: bool, *, show_progress: bool = False
+) -> pd.DataFrame:
+    """Find the columns of one frame.
+
+    Parameters
+    ----------
+    image
+        Shape ``(height, width)``.
+    separation
+        Smallest distance between two columns in pixels.
+    contrast
+        "bright" or "dark".
+    refine
+        Whether to refine by centre of mass, then by Gaussian fit.
+    show_progress
+        Whether the fit shows a bar of its own.
+
+    Returns
+    -------
+    columns
+        ``x``, ``y`` and, if refined, the Gaussians' widths, rotation and amplitude.
+    """
+    pixels = bright_atoms(check_frame(image), contrast)
+    positions = find_positions(pixels, separation)
+    if not refine:
+        return pd.DataFrame(positions, columns=["x", "y"])
+    return _signed(_fit(pixels, positions, PERCENT_TO_NN["gaussian"], show_progress), contrast)
+
+
+def find_second_columns(
+    image: np.ndarray,
+    columns: pd.DataFrame,
+    reference: str,
+    position: tuple[float, float],
+    *,
+    show_progress: bool = False,
+) -> pd.DataFrame:
+    """Find the columns at a fraction of the cell of a reference sublattice.
+
+    Parameters
+    ----------
+    image
+        Shape ``(height, width)``.
+    columns
+        Columns of this frame that are known already; all are subtracted before the fit, those
+        without widths after a fit of their own.
+    reference
+        Sublattice that spans the cell.
+    position
+        Fractions of the two lattice vectors.
+    show_progress
+        Whether the fit shows a bar of its own.
+
+    Returns
+    -------
+    columns
+        As :func:`find_columns` gives them.
+    """
+    contrast = contrast_of(check_frame(image), columns)
+    pixels = bright_atoms(image, contrast)
+    corners = columns.loc[columns["sublattice"] == reference, ["x", "y"]].to_numpy()
+    sites = cell_sites(corners, lattice_vectors(corners), position)
+    for _, known in columns.groupby("sublattice", sort=False):
+        pixels = subtract_columns(pixels, _with_widths(pixels, known, show_progress))
+    pixels = bright_atoms(pixels)
+    return _signed(_fit(pixels, sites, PERCENT_TO_NN_OVERLAPPED, show_progress), contrast)
+
+
+def refine_columns(
+    image: np.ndarray,
+    columns: pd.DataFrame,
+    sublattice: str | None,
+    method: Refinement,
+    percent_to_nn: float | None,
+    *,
+    show_progress: bool = False,
+) -> pd.DataFrame:
+    """Refine the columns of one frame, sublattice by sublattice, subtracting those before.
+
+    Parameters
+    ----------
+    image
+        Shape ``(height, width)``.
+    columns
+        Columns of this frame.
+    sublattice
+        Which to refine; None for all.
+    method
+        "gaussian" or "center_of_mass".
+    percent_to_nn
+        Radius of the mask as a fraction of the distance to the nearest neighbour; None for the
+        method's usual one.
+    show_progress
+        Whether the fit shows a bar of its own.
+
+    Returns
+    -------
+    columns
+        The same rows in the same order.
+    """
+    contrast = contrast_of(check_frame(image), columns)
+    pixels = bright_atoms(image, contrast)
+    percent = PERCENT_TO_NN[method] if percent_to_nn is None else percent_to_nn
+    names = list(dict.fromkeys(columns["sublattice"]))
+    refined = columns.copy()
+    for name in names:
+        rows = refined["sublattice"] == name
+        if sublattice in (None, name):
+            refined = _put(refined, rows, _refine(pixels, refined[rows], method, percent, show_progress))
+        if name != names[-1]:
+            known = _with_widths(pixels, refined[rows], show_progress)
+            pixels = bright_atoms(subtract_columns(pixels, known))
+    return _signed(refined, contrast)
+
+
+def contrast_of(image: np.ndarray, columns: pd.DataFrame) -> Contrast:
+    """Whether the columns are brighter or darker than the rest of the image."""
+    if not len(columns):
+        return "bright"
+    y, x = np.rint(columns[["y", "x"]].to_numpy()).astype(int).T
+    return "bright" if np.mean(image[y, x]) >= np.mean(image) else "dark"
+
+
+def check_frame(image: np.ndarray) -> np.ndarray:
+    """Refuse frames without contrast, or with pixels that are NaN or infinite."""
+    bad = np.sum(~np.isfinite(image))
+    if bad:
+        raise ValueError(f"{bad} pixels are NaN or infinite; replace them, or leave the frame out with inav.")
+    if np.ptp(image) == 0:
+        raise ValueError(f"every pixel is {image.flat[0]:g}, so there is nothing to find or to fit.")
+    return image
+
+
+def _fit(pixels: np.ndarray, seeds: np.ndarray, percent: float, show_progress: bool) -> pd.DataFrame:
+    centred = refine_center_of_mass(pixels, seeds, show_progress=show_progress)
+    return _apart(refine_gaussian(pixels, centred, percent, show_progress=show_progress), seeds)
+
+
+def _refine(
+    pixels: np.ndarray, columns: pd.DataFrame, method: Refinement, percent: float, show_progress: bool
+) -> pd.DataFrame:
+    seeds = columns[["x", "y"]].to_numpy()
+    if method == "gaussian":
+        return _apart(refine_gaussian(pixels, seeds, percent, show_progress=show_progress), seeds)
+    xy = refine_center_of_mass(pixels, seeds, percent, show_progress=show_progress)
+    return _apart(pd.DataFrame(xy, columns=["x", "y"]), seeds)
+
+
+def _apart(columns: pd.DataFrame, seeds: np.ndarray) -> pd.DataFrame:
+    """Put columns that ran onto one another back to where they started, without widths."""
+    pairs = cKDTree(columns[["x", "y"]]).query_pairs(0.5, output_type="ndarray")
+    met = np.unique(pairs)
+    columns.loc[columns.index[met], ["x", "y"]] = seeds[met]
+    columns.loc[columns.index[met], [name for name in FITTED if name in columns]] = np.nan
+    return columns
+
+
+def _with_widths(pixels: np.ndarray, columns: pd.DataFrame, show_progress: bool) -> pd.DataFrame:
+    """Columns that can be subtracted: those with a fit, made here where there is none."""
+    if not set(FITTED) <= set(columns) or columns[FITTED].isna().all(axis=None):
+        seeds = columns[["x", "y"]].to_numpy()
+        columns = refine_gaussian(pixels, seeds, PERCENT_TO_NN["gaussian"], show_progress=show_progress)
+    columns = columns.dropna(subset=FITTED)
+    return columns.assign(amplitude=columns["amplitude"].abs())
+
+
+def _put(table: pd.DataFrame, rows: pd.Series, fitted: pd.DataFrame) -> pd.DataFrame:
+    for name in fitted:
+        if name not in table:
+            table[name] = np.nan
+        table.loc[rows, name] = fitted[name].to_numpy()
+    return table
+
+
+def _signed(columns: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
+    if contrast == "dark" and "amplitude" in columns:
+        return columns.assign(amplitude=-columns["amplitude"].abs())
+    return columns

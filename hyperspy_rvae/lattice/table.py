@@ -1,0 +1,247 @@
+"""The table of atoms: checked on the way in, plain arrays on disk, a DataFrame on the way out.
+
+A table is a :class:`pandas.DataFrame` indexed by atom id, sorted by frame, with the columns
+``frame`` (int), ``x``, ``y`` (float64, pixels, column and row, integer = pixel centre) and
+``sublattice`` (str). Further columns, numbers or text, ride along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+REQUIRED = ("frame", "x", "y", "sublattice")
+CLOSEST_PX = 1e-3
+
+
+class Column(np.ndarray):
+    """A read-only array that deep copies share, so that slicing a signal copies no table."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Column:
+        return self
+
+
+def as_table(
+    atoms: pd.DataFrame | np.ndarray | Mapping[int, np.ndarray],
+    frames: int,
+    shape: tuple[int, int],
+) -> pd.DataFrame:
+    """Turn what a user brings into a checked table.
+
+    Parameters
+    ----------
+    atoms
+        A DataFrame with at least ``x`` and ``y`` (``frame`` may be left out for a single image,
+        ``sublattice`` is "A" if left out), an ``(n, 2)`` array of x and y for a single image, or
+        a mapping of frame number to such an array.
+    frames
+        Number of frames that the image has.
+    shape
+        Height and width of a frame in pixels.
+
+    Returns
+    -------
+    table
+        Sorted by frame, index 0 to n - 1.
+
+    Raises
+    ------
+    TypeError
+        If `atoms` is none of the three.
+    ValueError
+        If a column is missing, a number is not finite, or a position lies outside the image, in a
+        frame that is not there, or on top of another.
+    """
+    table = _frame_of(atoms)
+    missing = [name for name in ("x", "y") if name not in table]
+    if missing:
+        raise ValueError(
+            f"the table has no column {' and no column '.join(missing)}; it has {list(table)}. "
+            "Name the columns x (column of the image) and y (row), in pixels."
+        )
+    if "frame" not in table:
+        if frames > 1:
+            raise ValueError(
+                f"the table has no column frame and the image has {frames} frames; add the column, "
+                "or give a dict of frame number to positions."
+            )
+        table["frame"] = 0
+    if "sublattice" not in table:
+        table["sublattice"] = "A"
+    if table.empty:
+        raise ValueError("the table holds no atoms; give at least one position.")
+    table = table[[*REQUIRED, *(name for name in table if name not in REQUIRED)]]
+    _check_numbers(table)
+    table = table.astype({"x": np.float64, "y": np.float64, "frame": np.int64, "sublattice": str})
+    table = table.sort_values("frame", kind="stable", ignore_index=True)
+    _check_places(table, frames, shape)
+    return table
+
+
+def pack(table: pd.DataFrame) -> dict[str, Any]:
+    """Plain arrays and lists of a table, fit for HyperSpy metadata and both file formats.
+
+    Text becomes integer codes with their labels; the ids are kept only where they are not simply
+    0 to n - 1.
+    """
+    columns: dict[str, np.ndarray] = {}
+    labels: dict[str, list[str]] = {}
+    for place, name in enumerate(table):
+        values, key = table[name], f"column{place}"
+        if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+            columns[key] = _column(values.to_numpy())
+        else:
+            codes, names = pd.factorize(values.astype(str))
+            columns[key] = _column(codes.astype(np.int16 if len(names) < 2**15 else np.int32))
+            labels[key] = [str(label) for label in names]
+    record: dict[str, Any] = {"names": [str(name) for name in table], "columns": columns, "labels": labels}
+    ids = table.index.to_numpy()
+    if not np.array_equal(ids, np.arange(len(ids))):
+        record["ids"] = _column(ids.astype(np.int64))
+    return record
+
+
+def unpack(record: Mapping[str, Any]) -> pd.DataFrame:
+    """The table that :func:`pack` took apart.
+
+    Raises
+    ------
+    ValueError
+        If the record is not one that :func:`pack` makes, as in a damaged or foreign file.
+    """
+    try:
+        columns = {
+            str(name): _unpack_column(record, f"column{place}")
+            for place, name in enumerate(record["names"])
+        }
+        ids = np.asarray(record["ids"]) if "ids" in record else np.arange(len(columns["x"]))
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ValueError(f"the stored table of atoms cannot be read: {error!r}.") from error
+    shapes = {values.shape for values in (*columns.values(), ids)}
+    if len(shapes) != 1 or len(shapes.pop()) != 1 or not set(REQUIRED) <= set(columns):
+        raise ValueError(
+            f"the stored table of atoms is damaged: columns {list(columns)} of shapes "
+            f"{[values.shape for values in columns.values()]}; needed are {list(REQUIRED)}, "
+            "all of one length."
+        )
+    return pd.DataFrame(columns, index=ids)
+
+
+def _unpack_column(record: Mapping[str, Any], key: str) -> np.ndarray:
+    values = np.asarray(record["columns"][key])
+    if key not in record["labels"]:
+        return values
+    labels = np.asarray([str(label) for label in record["labels"][key]], dtype=object)
+    if values.size and not 0 <= values.min() <= values.max() < len(labels):
+        raise IndexError(f"{key} has codes without labels")
+    return labels[values]
+
+
+def select_sublattice(table: pd.DataFrame, sublattice: str | None) -> pd.DataFrame:
+    """Rows of one sublattice, or all rows for None.
+
+    Raises
+    ------
+    ValueError
+        If the table has no such sublattice.
+    """
+    if sublattice is None:
+        return table
+    known = list(dict.fromkeys(table["sublattice"]))
+    if sublattice not in known:
+        raise ValueError(f"there is no sublattice {sublattice!r}; the table has {', '.join(map(repr, known))}.")
+    return table[table["sublattice"] == sublattice]
+
+
+def replace_sublattice(table: pd.DataFrame | None, sublattice: str, found: pd.DataFrame) -> pd.DataFrame:
+    """The table with one sublattice's rows replaced by `found`; ids start anew from 0."""
+    found = found.assign(sublattice=sublattice)
+    kept = [] if table is None else [table[table["sublattice"] != sublattice]]
+    kept = [rows for rows in kept if len(rows)]
+    merged = pd.concat([*kept, found], ignore_index=True)
+    return merged.sort_values("frame", kind="stable", ignore_index=True)
+
+
+def nearest_distance(table: pd.DataFrame, frames: int = 8) -> float:
+    """Median distance to the nearest neighbour in pixels, from the first `frames` frames."""
+    from scipy.spatial import cKDTree
+
+    distances = [np.empty(0)]
+    for _, rows in list(table.groupby("frame"))[:frames]:
+        if len(rows) > 1:
+            xy = rows[["x", "y"]].to_numpy()
+            distances.append(cKDTree(xy).query(xy, k=2)[0][:, 1])
+    merged = np.concatenate(distances)
+    if not merged.size:
+        raise ValueError("no frame has two atoms, so there is no distance between neighbours; give window_size.")
+    return float(np.median(merged))
+
+
+def _column(values: np.ndarray) -> np.ndarray:
+    column = np.array(values).view(Column)
+    column.flags.writeable = False
+    return column
+
+
+def _frame_of(atoms: Any) -> pd.DataFrame:
+    if isinstance(atoms, pd.DataFrame):
+        return atoms.reset_index(drop=True)
+    if isinstance(atoms, Mapping):
+        parts = [_positions(xy, f"frame {frame}").assign(frame=frame) for frame, xy in atoms.items()]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"x": [], "y": []})
+    if isinstance(atoms, (np.ndarray, list, tuple)):
+        return _positions(atoms, "the positions")
+    raise TypeError(
+        f"atoms must be a DataFrame, an (n, 2) array of x and y, or a dict of frame number to such "
+        f"arrays, got {type(atoms).__name__}."
+    )
+
+
+def _positions(xy: Any, what: str) -> pd.DataFrame:
+    values = np.asarray(xy)
+    if values.ndim != 2 or values.shape[1] != 2:
+        raise ValueError(f"{what} must have shape (n, 2), x and y in pixels, got {values.shape}.")
+    return pd.DataFrame(values, columns=["x", "y"])
+
+
+def _check_numbers(table: pd.DataFrame) -> None:
+    for name in ("frame", "x", "y"):
+        values = table[name]
+        if not pd.api.types.is_numeric_dtype(values) or np.iscomplexobj(values):
+            raise ValueError(f"column {name} must hold real numbers, got {values.dtype}.")
+        bad = ~np.isfinite(values.to_numpy(dtype=np.float64))
+        if bad.any():
+            raise ValueError(
+                f"column {name} has {bad.sum()} values that are not finite, the first in row "
+                f"{int(np.argmax(bad))}; leave these atoms out."
+            )
+    frame = table["frame"].to_numpy()
+    if (frame != np.rint(frame)).any():
+        raise ValueError("column frame must hold whole numbers, the flat navigation index.")
+
+
+def _check_places(table: pd.DataFrame, frames: int, shape: tuple[int, int]) -> None:
+    frame = table["frame"].to_numpy()
+    if frame.min() < 0 or frame.max() >= frames:
+        wrong = frame[(frame < 0) | (frame >= frames)][0]
+        raise ValueError(f"the table has atoms in frame {wrong}, but the image has frames 0 to {frames - 1}.")
+    for name, size in (("x", shape[1]), ("y", shape[0])):
+        values = table[name].to_numpy()
+        outside = (values < -0.5) | (values >= size - 0.5)
+        if outside.any():
+            raise ValueError(
+                f"{outside.sum()} atoms lie outside the image in {name}, the first at {values[outside][0]:g}; "
+                f"{name} runs from 0 to {size - 1} pixels (calibrated positions must be turned into pixels, "
+                "and rows and columns must not be exchanged)."
+            )
+    near = np.rint(table[["x", "y"]].to_numpy() / CLOSEST_PX).astype(np.int64)
+    twice = pd.DataFrame({"frame": frame, "x": near[:, 0], "y": near[:, 1]}).duplicated()
+    if twice.any():
+        row = table[twice.to_numpy()].iloc[0]
+        raise ValueError(
+            f"{twice.sum()} positions are there twice, the first at x {row['x']:g}, y {row['y']:g} of frame "
+            f"{row['frame']}; each atom must be given once."
+        )

@@ -1,0 +1,83 @@
+"""One value per atom, in real space."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+
+from hyperspy_rvae.plotting.canvas import Pixel, image_axes
+
+CYCLIC = "twilight_shifted"
+SEQUENTIAL = "viridis"
+UNITS = {"angle": "rad", "shift_x": "px", "shift_y": "px", "rotation": "rad", "sigma_x": "px", "sigma_y": "px"}
+
+
+def plot_map(
+    positions: np.ndarray,
+    values: np.ndarray,
+    name: str,
+    *,
+    image: np.ndarray | None = None,
+    pixel: Pixel = (1.0, 1.0, ""),
+    ax: Axes | None = None,
+    **kwargs: Any,
+) -> Axes:
+    """Scatter values at their atoms' places.
+
+    Parameters
+    ----------
+    positions
+        Shape ``(n, 2)``, x and y in pixels.
+    values
+        Shape ``(n,)``: numbers, or text for one colour a label.
+    name
+        What they are; ``angle`` gets cyclic colours from -pi to pi.
+    image
+        Image to draw below, shape ``(height, width)``.
+    pixel
+        Width and height of a pixel, and their units, for the scale bar.
+    ax
+        Axes to draw on; new ones if not given.
+    **kwargs
+        Passed to :meth:`matplotlib.axes.Axes.scatter`.
+
+    Returns
+    -------
+    axes
+        The axes drawn on.
+    """
+    ax = image_axes(ax, image, positions, pixel)
+    options: dict[str, Any] = {"s": marker_area(ax, positions), "linewidths": 0}
+    if not pd.api.types.is_numeric_dtype(values):
+        labels, codes = np.unique(np.asarray(values, dtype=str), return_inverse=True)
+        options["cmap"] = "tab10"
+        drawn = ax.scatter(*positions.T, c=codes, **(options | kwargs))
+        handles = drawn.legend_elements(num=list(range(len(labels))))[0]
+        ax.legend(handles, labels, title=name)
+        return ax
+    if name == "angle":
+        options |= {"cmap": CYCLIC, "vmin": -np.pi, "vmax": np.pi}
+    else:
+        low, high = np.nanpercentile(values, [1, 99]) if np.isfinite(values).any() else (0.0, 1.0)
+        options |= {"cmap": SEQUENTIAL, "vmin": low, "vmax": high}
+    drawn = ax.scatter(*positions.T, c=values, **(options | kwargs))
+    _add_colour_bar(ax, drawn, name)
+    return ax
+
+
+def marker_area(ax: Axes, positions: np.ndarray) -> float:
+    """Area in square points that lets markers of evenly spread atoms nearly touch."""
+    box = ax.get_window_extent().transformed(ax.figure.dpi_scale_trans.inverted())
+    share = 72**2 * box.width * box.height / max(1, len(positions))
+    return float(np.clip(0.5 * share, 2, 200))
+
+
+def _add_colour_bar(ax: Axes, drawn: PathCollection, name: str) -> None:
+    units = UNITS.get(name.removesuffix("_std"))
+    bar = ax.figure.colorbar(drawn, ax=ax, label=f"{name} ({units})" if units else name)
+    if name == "angle":
+        bar.set_ticks([-np.pi, -np.pi / 2, 0, np.pi / 2, np.pi], labels=["−π", "−π/2", "0", "π/2", "π"])

@@ -1,0 +1,68 @@
+"""One helper builds every signal that comes out of another."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+
+from hyperspy_rvae.signals.record import NODE, read, write
+
+if TYPE_CHECKING:
+    from hyperspy.signals import BaseSignal
+
+
+ABOUT = ("General", "Sample", "Acquisition_instrument")
+
+
+def atom_axis(ids: np.ndarray) -> dict[str, Any]:
+    """The axis whose value is the atom's id; uniform where the ids are evenly spaced."""
+    ids = np.asarray(ids, dtype=np.int64)
+    axis = {"name": "atom", "navigate": True}
+    steps = np.unique(np.diff(ids[:2] if len(ids) < 3 else ids))
+    if len(steps) < 2 and (len(steps) == 0 or steps[0] > 0):
+        return axis | {
+            "size": len(ids),
+            "offset": float(ids[0]) if len(ids) else 0.0,
+            "scale": float(steps[0]) if len(steps) else 1.0,
+        }
+    return axis | {"axis": ids}
+
+
+def like(
+    source: BaseSignal,
+    data: np.ndarray | da.Array,
+    axes: list[dict[str, Any]],
+    signal_type: str,
+    record: Mapping[str, Any],
+) -> BaseSignal:
+    """A signal of another type that belongs to the same atoms.
+
+    Parameters
+    ----------
+    source
+        Where title and node ``Atoms`` come from.
+    data
+        A dask array gives a lazy signal.
+    axes
+        HyperSpy's dictionaries in array order, the atom axis first.
+    signal_type
+        One of the package's four.
+    record
+        Entries of the node that replace those of `source`.
+    """
+    from hyperspy.api import signals
+
+    metadata = {key: source.metadata.get_item(key) for key in ABOUT if source.metadata.has_item(key)}
+    metadata = {key: copy.deepcopy(node.as_dictionary()) for key, node in metadata.items()}
+    out = signals.BaseSignal(data, axes=axes, metadata=metadata)
+    for key in source.metadata.get_item(NODE, {}).keys():
+        if key not in record:
+            write(out, key, read(source, key))
+    for key, value in record.items():
+        write(out, key, value)
+    out.set_signal_type(signal_type)
+    return out.as_lazy() if isinstance(data, da.Array) else out

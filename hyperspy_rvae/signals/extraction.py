@@ -1,0 +1,103 @@
+"""From an image and its table to the windows around its atoms."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from hyperspy_rvae.lattice.axes import Axis, pack_axes
+from hyperspy_rvae.lattice.table import nearest_distance, pack, select_sublattice
+from hyperspy_rvae.signals import record
+from hyperspy_rvae.signals.build import atom_axis, like
+from hyperspy_rvae.signals.checks import check_choice, check_image, movie_of
+from hyperspy_rvae.subimages.stack import cut_stack
+from hyperspy_rvae.subimages.windows import SMALLEST, Edge, check_window, grid_centres, whole_windows
+
+if TYPE_CHECKING:
+    from hyperspy_rvae.signals.image import AtomLatticeImage
+    from hyperspy_rvae.signals.subimages import AtomSubimages
+
+Centres = Literal["atoms", "grid"]
+NEIGHBOURHOOD = 2.5
+
+_logger = logging.getLogger(__name__)
+
+
+def extract(
+    image: AtomLatticeImage,
+    window_size: int | None,
+    sublattice: str | None,
+    centres: Centres,
+    step: int | None,
+    order: int,
+    edge: Edge,
+) -> AtomSubimages:
+    """Cut the windows; the parameters are those of ``AtomLatticeImage.extract_subimages``."""
+    check_image(image)
+    check_choice(centres, get_args(Centres), "centres")
+    if step is not None and centres == "atoms":
+        raise ValueError("step is the distance between the points of a grid; it needs centres='grid'.")
+    atoms = None
+    if centres == "atoms" or window_size is None:
+        atoms = select_sublattice(image.atoms, sublattice)
+    size = neighbourhood(atoms) if window_size is None else window_size
+    spacing = nearest_distance(atoms) if atoms is not None and len(atoms) > 1 else None
+    check_window(size, image.data.shape[-2:], order, edge, spacing)
+    table = grid_table(image, size, size // 2 if step is None else step) if centres == "grid" else atoms
+    table = table if edge == "reflect" else _whole(table, size, image.data.shape[-2:])
+    axes = record.image_axes(image)
+    return like(
+        image,
+        cut_stack(movie_of(image), table, size, order),
+        [atom_axis(table.index.to_numpy()), *_window_axes(size, axes[-2:])],
+        "atom_subimages",
+        {
+            "table": pack(table),
+            "axes": pack_axes(axes),
+            "window": {"size": int(size), "centres": centres, "order": int(order), "edge": edge},
+        },
+    )
+
+
+def neighbourhood(table: pd.DataFrame) -> int:
+    """The odd number of pixels nearest to 2.5 distances between neighbours, at least 5."""
+    spacing = nearest_distance(table)
+    size = max(SMALLEST, 2 * int(NEIGHBOURHOOD * spacing / 2) + 1)
+    _logger.info("window_size is %d px; nearest neighbours are %.1f px apart", size, spacing)
+    return size
+
+
+def grid_table(image: AtomLatticeImage, size: int, step: int) -> pd.DataFrame:
+    """A table whose atoms are the points of a grid, the same in every frame."""
+    xy = grid_centres(image.data.shape[-2:], size, step)
+    frames = np.arange(max(1, image.axes_manager.navigation_size))
+    x, y = np.tile(xy, (len(frames), 1)).T
+    return pd.DataFrame({"frame": frames.repeat(len(xy)), "x": x, "y": y, "sublattice": "grid"})
+
+
+def _whole(table: pd.DataFrame, size: int, shape: tuple[int, int]) -> pd.DataFrame:
+    kept = table[whole_windows(table[["x", "y"]].to_numpy(), size, shape)]
+    if kept.empty:
+        raise ValueError(
+            f"none of the {len(table)} atoms has a whole window of {size} px in the image of {shape[1]} x "
+            f"{shape[0]} pixels (x, y); take a smaller window or edge='reflect'."
+        )
+    return kept
+
+
+def _window_axes(size: int, axes: list[Axis]) -> list[dict[str, Any]]:
+    """HyperSpy's y and x axes of a window, zero at the atom."""
+    return [
+        {
+            "name": name,
+            "size": size,
+            "scale": axis.scale,
+            "offset": -(size - 1) / 2 * axis.scale,
+            "units": axis.units or None,
+            "navigate": False,
+        }
+        for name, axis in zip("yx", axes, strict=True)
+    ]

@@ -1,0 +1,78 @@
+"""One task a frame, for images and movies, in memory or lazy."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dask
+import dask.array as da
+import hyperspy.api as hs
+import numpy as np
+import pandas as pd
+from dask.base import get_scheduler
+from dask.diagnostics import ProgressBar
+
+if TYPE_CHECKING:
+    from hyperspy.signals import BaseSignal
+
+
+def each_frame(
+    function: Callable[..., pd.DataFrame],
+    movie: np.ndarray | da.Array,
+    arguments: Sequence[tuple[Any, ...]],
+    show_progressbar: bool | None = None,
+) -> pd.DataFrame:
+    """Call ``function(frame, *arguments[k])`` for every frame and put the tables together.
+
+    The calls run one after the other, because atomap's fits hold Python's lock, unless dask has
+    been given a scheduler or a cluster.
+
+    Parameters
+    ----------
+    function
+        Takes an image, shape ``(height, width)``, and gives a table without a column ``frame``.
+        For a single image it is told to show its own progress.
+    movie
+        Shape ``(frames, height, width)``.
+    arguments
+        Further positional arguments, one tuple a frame.
+    show_progressbar
+        If not given, HyperSpy's preference.
+    """
+    show = wants_progress(show_progressbar)
+    alone = len(movie) == 1
+    tasks = [
+        dask.delayed(_named)(function, frame, number, given, show and alone)
+        for number, (frame, given) in enumerate(zip(movie, arguments, strict=True))
+    ]
+    with ProgressBar() if show and not alone else contextlib.nullcontext():
+        tables = dask.compute(*tasks, scheduler=get_scheduler() or "synchronous")
+    tables = [table.assign(frame=number) for number, table in enumerate(tables)]
+    return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
+
+
+def frame_of(image: BaseSignal | np.ndarray, frame: int) -> np.ndarray:
+    """One frame of a signal, or the one image that an array is, shape ``(height, width)``."""
+    data = getattr(image, "data", image) if not isinstance(image, np.ndarray) else image
+    movie = data.reshape(-1, *data.shape[-2:])
+    return np.asarray(movie[frame if len(movie) > 1 else 0])
+
+
+def wants_progress(show_progressbar: bool | None) -> bool:
+    """The user's word, or HyperSpy's preference."""
+    return hs.preferences.General.show_progressbar if show_progressbar is None else show_progressbar
+
+
+def _named(
+    function: Callable[..., pd.DataFrame],
+    frame: np.ndarray,
+    number: int,
+    arguments: tuple[Any, ...],
+    show_progress: bool,
+) -> pd.DataFrame:
+    try:
+        return function(np.asarray(frame), *arguments, show_progress=show_progress)
+    except ValueError as error:
+        raise ValueError(f"frame {number}: {error}") from error

@@ -1,0 +1,154 @@
+"""What a model says of each subimage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from hyperspy.signals import LazySignal1D, Signal1D
+
+from hyperspy_rvae.signals import record
+from hyperspy_rvae.signals.frames import frame_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from hyperspy_rvae.models import RVAE
+
+
+class AtomLatents(Signal1D):
+    """What a model says of each subimage: ``(atom | latent)``.
+
+    The columns are, as far as the model has them, ``angle`` (radians, counter-clockwise as
+    displayed), ``shift_x`` and ``shift_y`` (pixels, right and down), ``z1``, ``z2``, ..., then
+    the same with ``_std``.
+    """
+
+    _signal_type = "atom_latents"
+    _alias_signal_types = ["AtomLatents"]
+
+    @property
+    def atoms(self) -> pd.DataFrame:
+        """Table of these atoms, row for row with the atom axis; positions in pixels."""
+        return record.stored_table(self).loc[record.atom_ids(self)]
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the latents, in order."""
+        names = record.read(self, "latents")
+        if names is None:
+            raise ValueError("these latents have no names; they come from fit_rvae() or encode().")
+        return [str(names[k]) for k in np.rint(self.axes_manager.signal_axes[0].axis).astype(int)]
+
+    @property
+    def model(self) -> RVAE:
+        """The fitted model, rebuilt from the metadata."""
+        from hyperspy_rvae.models import RVAE
+
+        described = record.read(self, "model")
+        if described is None:
+            raise ValueError("these latents hold no model; they come from fit_rvae() or encode().")
+        return RVAE.rebuild(described["configuration"], described["weights"])
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """The table of the atoms with their latents beside it."""
+        values = pd.DataFrame(np.asarray(self.data), columns=self.columns, index=record.atom_ids(self))
+        return self.atoms.join(values)
+
+    def plot_map(
+        self,
+        column: str,
+        *,
+        frame: int = 0,
+        image: Any = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Axes:
+        """Plot a latent, or a column of the table, at the atoms' places.
+
+        Parameters
+        ----------
+        column
+            Name of a latent or of a column of the table. Angles get cyclic colours.
+        frame
+            Flat navigation index of the image.
+        image
+            Image to draw below the atoms: a signal, of which `frame` is taken, or an array.
+        ax
+            Axes to draw on; new ones if not given.
+        **kwargs
+            Passed to :meth:`matplotlib.axes.Axes.scatter`, such as ``s``, ``cmap``, ``vmin``.
+
+        Returns
+        -------
+        axes
+            With a colour bar that has units, and a scale bar where the image is calibrated.
+
+        Raises
+        ------
+        ValueError
+            If there is no such column, or `frame` has no atoms.
+        """
+        from hyperspy_rvae.plotting.maps import plot_map
+
+        everything = self.to_dataframe()
+        if column not in everything:
+            raise ValueError(f"there is no column {column!r}; there are {', '.join(everything)}.")
+        here = everything[everything["frame"] == frame]
+        if here.empty:
+            frames = everything["frame"]
+            raise ValueError(f"frame {frame!r} has no atoms; there are frames {frames.min()} to {frames.max()}.")
+        return plot_map(
+            here[["x", "y"]].to_numpy(),
+            here[column].to_numpy(),
+            column,
+            image=None if image is None else frame_of(image, frame),
+            pixel=record.pixel(self),
+            ax=ax,
+            **kwargs,
+        )
+
+    def plot_manifold(self, *, size: int = 9, ax: Axes | None = None, **kwargs: Any) -> Axes:
+        """Plot what the model makes of a grid of its first two content latents.
+
+        Parameters
+        ----------
+        size
+            Number of images along each side. They lie at the quantiles of the latents that are
+            there, 1 % to 99 %, at zero angle and shift; further content latents stay at their median.
+        ax
+            Axes to draw on; new ones if not given.
+        **kwargs
+            Passed to :meth:`matplotlib.axes.Axes.imshow`.
+
+        Returns
+        -------
+        axes
+            z1 to the right, z2 upwards; a single content latent gives one row.
+        """
+        from hyperspy_rvae.plotting.manifold import plot_manifold
+
+        if isinstance(size, bool) or not isinstance(size, int) or size < 2:
+            raise ValueError(f"size must be a whole number of images, at least 2, got {size!r}.")
+        model = self.model
+        latents = pd.DataFrame(np.asarray(self.data), columns=self.columns)
+        content = [name for name in model.latent_names_ if name[0] == "z"]
+        missing = [name for name in content if name not in latents]
+        if missing:
+            raise ValueError(f"the content latents {', '.join(missing)} were cut off; plot before slicing them.")
+        steps = np.linspace(0.01, 0.99, size)
+        across = latents[content[0]].quantile(steps).to_numpy()
+        up = latents[content[1]].quantile(steps).to_numpy() if len(content) > 1 else np.zeros(1)
+        grid = pd.DataFrame(0.0, index=range(len(up) * size), columns=list(model.latent_names_))
+        grid[content] = latents[content].median().to_numpy()
+        grid[content[0]] = np.tile(across, len(up))
+        if len(content) > 1:
+            grid[content[1]] = np.repeat(up, size)
+        images = model.inverse_transform(grid.to_numpy())
+        images = images.reshape(len(up), size, *images.shape[1:])
+        return plot_manifold(images, across, up, names=content[:2], ax=ax, **kwargs)
+
+
+class LazyAtomLatents(LazySignal1D, AtomLatents):
+    """Lazy :class:`AtomLatents`."""

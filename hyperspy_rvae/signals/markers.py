@@ -1,0 +1,58 @@
+"""Atoms as HyperSpy markers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import hyperspy.api as hs
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from hyperspy_rvae.signals.image import AtomLatticeImage
+
+COLOURS = ("tab:red", "tab:cyan", "tab:orange", "tab:green", "tab:purple", "tab:pink")
+SIZE = 5
+
+
+def plot_markers(image: AtomLatticeImage, table: pd.DataFrame, **kwargs: Any) -> Axes:
+    """Plot an image with a marker on each atom, and give its axes.
+
+    Parameters
+    ----------
+    image
+        Image or movie.
+    table
+        Its atoms; one colour a sublattice.
+    **kwargs
+        Passed to the image's ``plot``.
+    """
+    image.plot(**kwargs)
+    x_axis, y_axis = image.axes_manager.signal_axes
+    table = table.assign(
+        x=table["x"] * x_axis.scale + x_axis.offset, y=table["y"] * y_axis.scale + y_axis.offset
+    )
+    for number, (name, rows) in enumerate(table.groupby("sublattice", sort=False)):
+        markers = hs.plot.markers.Points(
+            offsets=_offsets(rows, image.axes_manager._navigation_shape_in_array),
+            sizes=SIZE,
+            color=COLOURS[number % len(COLOURS)],
+            units="points",
+            name=str(name),
+        )
+        image.add_marker(markers)
+    return image._plot.signal_plot.ax
+
+
+def _offsets(rows: pd.DataFrame, shape: tuple[int, ...]) -> np.ndarray:
+    """Calibrated x and y: one array for an image, a ragged array of them for a movie."""
+    if not shape:
+        return rows[["x", "y"]].to_numpy()
+    offsets = np.empty(shape, dtype=object)
+    frames = dict(list(rows.groupby("frame")))
+    for frame, index in enumerate(np.ndindex(shape)):
+        here = frames.get(frame)
+        offsets[index] = np.empty((0, 2)) if here is None else here[["x", "y"]].to_numpy()
+    return offsets

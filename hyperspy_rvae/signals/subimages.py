@@ -1,0 +1,112 @@
+"""Image windows, one per atom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from hyperspy.signals import LazySignal2D, Signal2D
+
+from hyperspy_rvae.signals import record
+from hyperspy_rvae.signals.fitting import encode, fit_and_encode
+
+if TYPE_CHECKING:
+    from hyperspy_rvae.models import RVAE
+    from hyperspy_rvae.signals.latents import AtomLatents
+
+
+class AtomSubimages(Signal2D):
+    """Image windows, one per atom: ``(atom | x, y)``."""
+
+    _signal_type = "atom_subimages"
+    _alias_signal_types = ["AtomSubimages"]
+
+    @property
+    def atoms(self) -> pd.DataFrame:
+        """Table of these atoms, row for row with the atom axis; positions in pixels."""
+        return record.stored_table(self).loc[record.atom_ids(self)]
+
+    def fit_rvae(
+        self,
+        latent_dim: int = 2,
+        *,
+        max_subimages: int | None = None,
+        seed: int | None = None,
+        show_progressbar: bool | None = None,
+        **parameters: Any,
+    ) -> AtomLatents:
+        """Fit a rotationally and translationally invariant VAE, and encode all subimages.
+
+        Parameters
+        ----------
+        latent_dim
+            Number of content latents, besides angle and shift.
+        max_subimages
+            Train on that many subimages, drawn at random; if not given, on all.
+        seed
+            For the draw and the training; the same seed gives the same result.
+        show_progressbar
+            If not given, HyperSpy's preference.
+        **parameters
+            Further parameters of :class:`hyperspy_rvae.models.RVAE`, such as ``epochs``,
+            ``batch_size``, ``learning_rate``, ``beta``, ``invariances`` or ``device``.
+
+        Returns
+        -------
+        latents
+            ``(atom | latent)``, one row for each subimage, with the model inside. Lazy if the
+            subimages are.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer than ten subimages, pixels are not finite, or a parameter is
+            impossible.
+        """
+        parameters = {"latent_dim": latent_dim, "seed": seed, **parameters}
+        return fit_and_encode(self, parameters, max_subimages, show_progressbar)
+
+    def fit_vae(
+        self,
+        latent_dim: int = 2,
+        *,
+        max_subimages: int | None = None,
+        seed: int | None = None,
+        show_progressbar: bool | None = None,
+        **parameters: Any,
+    ) -> AtomLatents:
+        """Fit a VAE without invariances, and encode all subimages; see :meth:`fit_rvae`."""
+        return self.fit_rvae(
+            latent_dim,
+            max_subimages=max_subimages,
+            seed=seed,
+            show_progressbar=show_progressbar,
+            **{"invariances": (), **parameters},
+        )
+
+    def encode(self, model: RVAE) -> AtomLatents:
+        """Encode every subimage with a fitted model; stays lazy if the subimages are.
+
+        Parameters
+        ----------
+        model
+            Fitted to windows of the same size.
+
+        Returns
+        -------
+        latents
+            ``(atom | latent)``: the model's latents and, with ``_std``, their standard
+            deviations.
+
+        Raises
+        ------
+        TypeError
+            If `model` is not one of ``hyperspy_rvae.models``.
+        ValueError
+            If it was fitted to windows of another size.
+        """
+        return encode(self, model)
+
+
+class LazyAtomSubimages(LazySignal2D, AtomSubimages):
+    """Lazy :class:`AtomSubimages`."""

@@ -1,0 +1,1 @@
+"""What is around atoms: windows cut from images, in memory and lazily."""
