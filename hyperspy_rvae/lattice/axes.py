@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 CLOSE = 1e-4
+PIXELS = {"px", "pix", "pixel", "pixels"}  # pint knows the typographer's, of 1/96 inch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Axis:
 
     def pick(self, index: int) -> Axis:
         """The axis after one index was taken from it."""
-        return dataclasses.replace(self, origin=self.origin + index * self.step, taken=True)
+        return dataclasses.replace(self, origin=self.origin + (index % self.size) * self.step, taken=True)
 
     def follow(self, now: Axis) -> Axis:
         """The axis after changes that left no trace but the axis itself.
@@ -103,6 +104,8 @@ def unit_factor(units: str, target: str) -> float:
 
     registry = pint.get_application_registry()
     try:
+        if {units, target} & PIXELS:
+            raise ValueError("a pixel is no fixed length")
         return float(registry.Quantity(1.0, units or None).to(target or None).magnitude)
     except (pint.errors.PintError, AttributeError, TypeError, ValueError, AssertionError) as error:
         raise ValueError(

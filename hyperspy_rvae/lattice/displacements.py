@@ -6,7 +6,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 MOST_NEIGHBOURS = 12
-OFF_CENTRE = 0.3
+OFF_CENTRE = 0.2
 
 
 def displacements(atoms: np.ndarray, ideal: np.ndarray) -> np.ndarray:

@@ -61,18 +61,14 @@ def estimate_separation(image: np.ndarray) -> float:
         If fewer than two columns stand out.
     """
     pixels = np.asarray(image, dtype=np.float64)
-    size = _column_size(pixels)
-    positions = _columns(pixels, 1.1 * size)
-    if len(positions) < 2:
+    spacings = [_spacing(pixels, size) for size in _column_sizes(pixels)]
+    separation = min(spacings)[1]
+    if not separation:
         raise ValueError(
-            f"the separation cannot be estimated: {len(positions)} columns stand out of the noise, "
-            "2 are needed; give separation in pixels, or bin or average the image"
+            "the separation cannot be estimated, because fewer than 2 columns stand out of the "
+            "noise; give separation in pixels, or bin or average the image"
         )
-    distance = _neighbour_distance(positions)
-    bright = _bright_kind(_heights(pixels, positions, size))
-    if bright.any() and _neighbour_distance(positions[bright]) > 1.2 * distance:
-        return 0.55 * _neighbour_distance(positions[bright])
-    return 0.4 * distance
+    return separation
 
 
 def find_positions(
@@ -135,26 +131,53 @@ def _columns(pixels: np.ndarray, separation: float) -> np.ndarray:
     return positions[strengths > max(noise, _FAINTEST * strong)]
 
 
-def _column_size(pixels: np.ndarray) -> float:
-    """Sigma at which a Laplacian of Gaussian responds most, the noise's share taken off."""
+def _column_sizes(pixels: np.ndarray) -> np.ndarray:
+    """Find the sigmas at which a Laplacian of Gaussian responds most, as it does to columns.
+
+    There is one in most images. A background that varies, or noise that is not white, may add
+    another; a larger one counts only if its response is the stronger.
+    """
     window = np.hanning(pixels.shape[0])[:, None] * np.hanning(pixels.shape[1])
     power = np.abs(np.fft.rfft2((pixels - pixels.mean()) * window)) ** 2
     power -= _noise(pixels) ** 2 * (window**2).sum()
     rows, columns = np.fft.fftfreq(pixels.shape[0]), np.fft.rfftfreq(pixels.shape[1])
     frequency = 2 * np.pi * np.hypot(rows[:, None], columns)
     ring = (100 * frequency).astype(int).ravel()
-    count = np.maximum(np.bincount(ring), 1)
-    radius = np.bincount(ring, frequency.ravel()) / count
-    sigma = np.geomspace(0.8, max(min(pixels.shape) / 8, 1.6), 60)
-    reach = (sigma[:, None] * radius) ** 2
+    radius = np.bincount(ring, frequency.ravel()) / np.maximum(np.bincount(ring), 1)
+    sizes = np.geomspace(0.8, max(min(pixels.shape) / 10, 1.6), 60)
+    reach = (sizes[:, None] * radius) ** 2
     response = (reach**2 * np.exp(-reach)) @ np.bincount(ring, power.ravel())
-    inner = response[1:-1]
-    peaks = (inner >= response[:-2]) & (inner > response[2:]) & (inner > 0.3 * response.max())
-    return float(sigma[1:-1][peaks][0] if peaks.any() else sigma[np.argmax(response)])
+    tops = np.flatnonzero((response[1:-1] >= response[:-2]) & (response[1:-1] > response[2:])) + 1
+    lowest = np.minimum.accumulate(response)
+    tops = tops[response[tops] > 1.3 * lowest[tops]]
+    tops = tops[response[tops] >= np.maximum.accumulate(response[tops])]
+    return sizes[tops] if len(tops) else sizes[[np.argmax(response)]]
+
+
+def _spacing(pixels: np.ndarray, size: float) -> tuple[float, float]:
+    """Unevenness of the spacing of columns of this size, and the separation that finds them."""
+    positions = _columns(pixels, 1.1 * size)
+    if len(positions) < 2:
+        return np.inf, 0.0
+    everyone = _evenness(positions)
+    bright = positions[_bright_kind(_heights(pixels, positions, size))]
+    if len(bright) > 1:
+        unevenness, distance = _evenness(bright)
+        if distance > 1.2 * everyone[1]:
+            return unevenness, 0.55 * distance
+    return everyone[0], 0.4 * everyone[1]
+
+
+def _evenness(positions: np.ndarray) -> tuple[float, float]:
+    """Spread of the distances between neighbours over their median, and the median."""
+    distances = np.asarray(KDTree(positions).query(positions, k=2)[0])[:, 1]
+    low, median, high = np.percentile(distances, [25, 50, 75])
+    spread = (high - low) / median if len(positions) > 8 else 1.0  # a few tell nothing
+    return float(spread), float(median)
 
 
 def _noise(pixels: np.ndarray) -> float:
-    """Standard deviation of white noise, from the finest differences."""
+    """Estimate the standard deviation of white noise from the finest differences."""
     return float(np.median(np.abs(ndimage.convolve(pixels, _SECOND_DIFFERENCE))) / 0.6745)
 
 
@@ -183,10 +206,6 @@ def _bright_kind(heights: np.ndarray) -> np.ndarray:
     split = int(np.argmax(between))
     two_kinds = between[split] > 0.8 * ordered.var() and share[split] <= 0.75
     return heights > ordered[split] if two_kinds else np.zeros(len(heights), bool)
-
-
-def _neighbour_distance(positions: np.ndarray) -> float:
-    return float(np.median(np.asarray(KDTree(positions).query(positions, k=2)[0])[:, 1]))
 
 
 def _at(pixels: np.ndarray, positions: np.ndarray) -> np.ndarray:

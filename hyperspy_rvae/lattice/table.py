@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.spatial import cKDTree
 
 REQUIRED = ("frame", "x", "y", "sublattice")
 CLOSEST_PX = 1e-3
@@ -166,18 +167,17 @@ def replace_sublattice(table: pd.DataFrame | None, sublattice: str, found: pd.Da
 
 
 def nearest_distance(table: pd.DataFrame, frames: int = 8) -> float:
-    """Median distance to the nearest neighbour in pixels, from the first `frames` frames."""
-    from scipy.spatial import cKDTree
+    """Median distance to the nearest neighbour in pixels, over the first `frames` frames.
 
+    NaN where no frame has two atoms.
+    """
     distances = [np.empty(0)]
     for _, rows in list(table.groupby("frame"))[:frames]:
         if len(rows) > 1:
             xy = rows[["x", "y"]].to_numpy()
             distances.append(cKDTree(xy).query(xy, k=2)[0][:, 1])
     merged = np.concatenate(distances)
-    if not merged.size:
-        raise ValueError("no frame has two atoms, so there is no distance between neighbours; give window_size.")
-    return float(np.median(merged))
+    return float(np.median(merged)) if merged.size else float("nan")
 
 
 def _column(values: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ def extract(
     if centres == "atoms" or window_size is None:
         atoms = select_sublattice(image.atoms, sublattice)
     size = neighbourhood(atoms) if window_size is None else window_size
-    spacing = nearest_distance(atoms) if atoms is not None and len(atoms) > 1 else None
+    spacing = float("nan") if atoms is None else nearest_distance(atoms)
     check_window(size, image.data.shape[-2:], order, edge, spacing)
     table = grid_table(image, size, size // 2 if step is None else step) if centres == "grid" else atoms
     table = table if edge == "reflect" else _whole(table, size, image.data.shape[-2:])
@@ -65,6 +65,11 @@ def extract(
 def neighbourhood(table: pd.DataFrame) -> int:
     """The odd number of pixels nearest to 2.5 distances between neighbours, at least 5."""
     spacing = nearest_distance(table)
+    if np.isnan(spacing):
+        raise ValueError(
+            "no frame has two atoms, so a window cannot be chosen from the distance between neighbours; "
+            "give window_size."
+        )
     size = max(SMALLEST, 2 * int(NEIGHBOURHOOD * spacing / 2) + 1)
     _logger.info("window_size is %d px; nearest neighbours are %.1f px apart", size, spacing)
     return size

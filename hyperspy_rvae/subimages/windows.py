@@ -12,7 +12,7 @@ SMALLEST = 5
 AT_ONCE = 2_000_000
 
 
-def check_window(size: int, shape: tuple[int, int], order: int, edge: str, spacing: float | None = None) -> None:
+def check_window(size: int, shape: tuple[int, int], order: int, edge: str, spacing: float) -> None:
     """Refuse windows that cannot be cut.
 
     Parameters
@@ -26,9 +26,9 @@ def check_window(size: int, shape: tuple[int, int], order: int, edge: str, spaci
     edge
         What to do with windows that leave the image.
     spacing
-        Distance between neighbouring atoms in pixels, for the advice in the error.
+        Distance between neighbouring atoms in pixels, for the advice in the error; NaN if not known.
     """
-    advice = f", here about {2.5 * spacing:.0f} px" if spacing else ""
+    advice = f", here about {2.5 * spacing:.0f} px" if np.isfinite(spacing) else ""
     if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
         raise TypeError(f"window_size must be a whole number of pixels, got {size!r}.")
     if size < SMALLEST:

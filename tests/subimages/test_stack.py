@@ -1,0 +1,61 @@
+import dask.array as da
+import numpy as np
+import pandas as pd
+import pytest
+
+from hyperspy_rvae.subimages.stack import cut_stack
+
+FRAMES, HEIGHT, WIDTH, SIZE = 5, 30, 42, 7
+
+
+@pytest.fixture
+def table():
+    rng = np.random.default_rng(3)
+    frame = np.sort(rng.choice([0, 1, 3, 4], 29))
+    return pd.DataFrame({"frame": frame, "x": rng.uniform(4, 37, 29), "y": rng.uniform(4, 25, 29)})
+
+
+@pytest.fixture
+def counted():
+    """A lazy movie that notes which of its chunks were read, and the movie itself."""
+    pixels = np.random.default_rng(4).random((FRAMES, HEIGHT, WIDTH))
+    read = []
+
+    def load(block_info=None):
+        place = block_info[None]["array-location"]
+        read.append(place[0][0])
+        return pixels[tuple(slice(*part) for part in place)]
+
+    chunks = ((2, 2, 1), (HEIGHT,), (WIDTH,))
+    return da.map_blocks(load, chunks=chunks, dtype=pixels.dtype), pixels, read
+
+
+def test_lazy_is_eager_and_reads_each_chunk_once(table, counted, monkeypatch):
+    monkeypatch.setattr("hyperspy_rvae.subimages.stack.AT_ONCE", 3 * SIZE**2)
+    movie, pixels, read = counted
+    windows = cut_stack(movie, table, SIZE)
+    assert read == []
+    assert sum(windows.chunks[0]) == len(table)
+    assert max(windows.chunks[0]) == 3
+    np.testing.assert_array_equal(windows.compute(), cut_stack(pixels, table, SIZE))
+    assert sorted(read) == [0, 2, 4]
+
+
+def test_windows_stand_in_the_order_of_the_table(table):
+    ramp = np.arange(FRAMES)[:, None, None] * 1000 + np.arange(WIDTH) + np.zeros((HEIGHT, 1))
+    centres = cut_stack(ramp, table, SIZE, order=1)[:, 3, 3]
+    np.testing.assert_allclose(centres, table["frame"] * 1000 + table["x"], atol=1e-3)
+
+
+def test_no_atoms_give_no_windows(table, counted):
+    movie, pixels, _ = counted
+    assert cut_stack(movie, table[:0], SIZE).compute().shape == (0, SIZE, SIZE)
+    assert cut_stack(pixels, table[:0], SIZE).shape == (0, SIZE, SIZE)
+
+
+def test_a_bad_frame_is_named(table, counted):
+    _, pixels, _ = counted
+    pixels = pixels.copy()
+    pixels[3, 2, 1] = np.nan
+    with pytest.raises(ValueError, match="frame 3 has 1 pixels that are NaN"):
+        cut_stack(da.from_array(pixels, chunks=(2, -1, -1)), table, SIZE).compute()
