@@ -152,7 +152,8 @@ def subtract_columns(image: np.ndarray, columns: pd.DataFrame) -> np.ndarray:
     fitted = columns[columns[_FITTED].notna().all(axis=1)]
     sublattice = Sublattice(fitted[["x", "y"]].to_numpy(), np.zeros_like(image, float))
     _set_fit(sublattice, fitted)
-    return _pixels(image) - sublattice.get_model_image(show_progressbar=False).data
+    model = sublattice.get_model_image(show_progressbar=False).data
+    return np.asarray(image, dtype=np.float64) - model
 
 
 def table_from_lattice(lattice: Any) -> pd.DataFrame:
@@ -314,7 +315,7 @@ def _columns_of(sublattice: Any) -> pd.DataFrame:
         for a in sublattice.atom_list
     ]
     table = pd.DataFrame(np.array(rows, dtype=float).reshape(-1, 6), columns=["x", "y", *_FITTED])
-    unfitted = (table[_SHAPE] == (1.0, 1.0, 0.01)).all(axis=1)
+    unfitted = (table[_SHAPE].to_numpy() == [1.0, 1.0, 0.01]).all(axis=1)
     table.loc[unfitted, _SHAPE] = np.nan
     # A failed fit leaves an amplitude of 0; a lattice read from a file has lost its own.
     table.loc[table["amplitude"].isin([0.0, 1.0]), "amplitude"] = np.nan

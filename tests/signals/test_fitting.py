@@ -1,0 +1,182 @@
+import hyperspy.api as hs
+import numpy as np
+import pandas as pd
+import pytest
+
+from hyperspy_rvae.models import RVAE
+from hyperspy_rvae.signals import AtomLatents, LazyAtomLatents
+
+SIZE = 9
+COUNT = 60
+
+
+def lobes(angles, size=SIZE, seed=0):
+    """Two unequal blobs either side of the middle, turned counter-clockwise as displayed."""
+    rows, columns = np.indices((size, size)) - (size - 1) / 2
+    x, y = np.cos(angles)[:, None, None], -np.sin(angles)[:, None, None]
+    near = np.exp(-((columns - 2 * x) ** 2 + (rows - 2 * y) ** 2) / 3)
+    far = 0.4 * np.exp(-((columns + 2 * x) ** 2 + (rows + 2 * y) ** 2) / 3)
+    return near + far + np.random.default_rng(seed).normal(0, 0.03, near.shape)
+
+
+@pytest.fixture(scope="module")
+def angles():
+    return np.random.default_rng(1).uniform(-np.pi, np.pi, COUNT)
+
+
+@pytest.fixture
+def subimages(angles, lazy):
+    """Sixty windows of known angle, cut from a movie of two frames with thirty atoms each."""
+    movie = np.zeros((2, 5 * 12, 6 * 12))
+    places = np.stack(np.meshgrid(np.arange(6), np.arange(5)), -1).reshape(-1, 2) * 12 + 5
+    for number, window in enumerate(lobes(angles)):
+        x, y = places[number % 30]
+        movie[number // 30, y - 4 : y + 5, x - 4 : x + 5] = window
+    s = hs.signals.Signal2D(movie)
+    s.set_signal_type("atom_lattice")
+    s.set_atoms({0: places.astype(float), 1: places.astype(float)})
+    return (s.as_lazy() if lazy else s).extract_subimages(SIZE)
+
+
+@pytest.fixture(scope="module")
+def model(angles):
+    return RVAE(latent_dim=1, epochs=60, seed=0).fit(lobes(angles).astype(np.float32))
+
+
+def test_latents_of_atoms_are_those_of_the_model(subimages, model):
+    z = subimages.encode(model)
+    assert type(z) is (LazyAtomLatents if subimages._lazy else AtomLatents)
+    assert z.columns == ["angle", "shift_x", "shift_y", "z1", "angle_std", "shift_x_std", "shift_y_std", "z1_std"]
+    values, std = model.transform(np.asarray(subimages.data), return_std=True)
+    np.testing.assert_allclose(np.asarray(z.data), np.hstack([values, std]), rtol=1e-4, atol=1e-5)
+    assert list(z.atoms.index) == list(range(COUNT))
+
+
+def test_angles_come_back_in_the_table(subimages, model, angles):
+    table = subimages.encode(model).to_dataframe()
+    off = np.angle(np.exp(1j * (table["angle"].to_numpy() - angles)))
+    origin = np.angle(np.exp(1j * off).mean())
+    assert np.median(np.abs(np.angle(np.exp(1j * (off - origin))))) < np.deg2rad(8)
+    assert list(table["frame"]) == [0] * 30 + [1] * 30
+
+
+def test_fit_gives_one_latents_signal_with_its_model_inside(subimages):
+    z = subimages.fit_rvae(latent_dim=1, epochs=2, seed=3)
+    again = subimages.fit_rvae(latent_dim=1, epochs=2, seed=3)
+    np.testing.assert_array_equal(np.asarray(z.data), np.asarray(again.data))
+    assert len(z.model.history_) == 2
+    np.testing.assert_allclose(
+        z.model.transform(np.asarray(subimages.data)), np.asarray(z.data)[:, :4], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_vae_has_no_pose(subimages):
+    z = subimages.fit_vae(latent_dim=2, epochs=2, seed=3)
+    assert z.columns == ["z1", "z2", "z1_std", "z2_std"]
+
+
+def test_training_on_a_share_encodes_all(subimages):
+    z = subimages.fit_rvae(latent_dim=1, epochs=1, seed=3, max_subimages=20)
+    assert z.data.shape == (COUNT, 8)
+    whole = subimages.fit_rvae(latent_dim=1, epochs=1, seed=3)
+    assert not np.allclose(np.asarray(z.data), np.asarray(whole.data))
+
+
+def test_image_to_latents_in_one_call(lazy):
+    rng = np.random.default_rng(0)
+    s = hs.signals.Signal2D(rng.random((50, 70)))
+    s.set_signal_type("atom_lattice")
+    s.set_atoms(np.stack(np.meshgrid(np.arange(5), np.arange(4)), -1).reshape(-1, 2) * 10.0 + 10)
+    s = s.as_lazy() if lazy else s
+    z = s.fit_rvae(window_size=7, latent_dim=1, epochs=1, seed=0)
+    apart = s.extract_subimages(7).fit_rvae(latent_dim=1, epochs=1, seed=0)
+    np.testing.assert_array_equal(np.asarray(z.data), np.asarray(apart.data))
+    v = s.fit_vae(window_size=7, latent_dim=1, epochs=1, seed=0)
+    assert v.columns == ["z1", "z1_std"]
+
+
+def test_subimages_without_a_table_can_be_fitted(angles):
+    p = hs.signals.Signal2D(lobes(angles))
+    p.set_signal_type("atom_subimages")
+    z = p.fit_rvae(latent_dim=1, epochs=1, seed=0)
+    assert z.data.shape == (COUNT, 8)
+    with pytest.raises(ValueError, match="no atoms yet"):
+        z.to_dataframe()
+
+
+@pytest.mark.parametrize("extension", ["hspy", "zspy"])
+def test_files_keep_latents_table_and_model(subimages, model, tmp_path, extension):
+    path = tmp_path / f"z.{extension}"
+    z = subimages.encode(model).inav[4:40:3]
+    z.save(path)
+    for lazily in (False, True):
+        again = hs.load(path, lazy=lazily)
+        assert type(again).__name__ == f"{'Lazy' if lazily else ''}AtomLatents"
+        pd.testing.assert_frame_equal(again.to_dataframe(), z.to_dataframe(), check_dtype=False)
+        windows = np.asarray(subimages.data)
+        np.testing.assert_array_equal(again.model.transform(windows), model.transform(windows))
+        assert again.isig[1:3].columns == ["shift_x", "shift_y"]
+
+
+@pytest.mark.parametrize("extension", ["hspy", "zspy"])
+def test_files_keep_subimages_and_their_table(subimages, tmp_path, extension):
+    path = tmp_path / f"p.{extension}"
+    subimages.save(path)
+    for lazily in (False, True):
+        again = hs.load(path, lazy=lazily)
+        assert type(again).__name__ == f"{'Lazy' if lazily else ''}AtomSubimages"
+        np.testing.assert_array_equal(np.asarray(again.data), np.asarray(subimages.data))
+        pd.testing.assert_frame_equal(again.atoms, subimages.atoms, check_dtype=False)
+
+
+def test_model_and_table_survive_copies(subimages, model):
+    z = subimages.encode(model)
+    windows = np.asarray(subimages.data)
+    for copied in (z.deepcopy(), z.as_lazy(), z + 0.0, z.inav[2:9]):
+        np.testing.assert_array_equal(copied.model.transform(windows), model.transform(windows))
+        assert len(copied.atoms) == copied.data.shape[0]
+
+
+def test_weights_that_do_not_fit_their_configuration_are_refused(subimages, model):
+    z = subimages.encode(model)
+    name = next(iter(model.weights()))
+    z.metadata.Atoms.model.weights.as_dictionary()
+    z.metadata.set_item("Atoms.model", {"configuration": model.configuration(), "weights": {name: np.zeros(3)}})
+    with pytest.raises(ValueError, match="weights"):
+        z.model  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"latent_dim": 0}, ValueError, "latent_dim"),
+        ({"max_subimages": 0}, ValueError, "max_subimages must be a whole number"),
+        ({"max_subimages": 9}, ValueError, "at least 10"),
+        ({"invariances": ("rotatoin",)}, ValueError, "rotatoin"),
+        ({"epoch": 3}, TypeError, "epoch"),
+    ],
+)
+def test_impossible_fits_are_refused(subimages, arguments, error, message):
+    with pytest.raises(error, match=message):
+        subimages.fit_rvae(**arguments)
+
+
+def test_too_few_subimages_are_refused(subimages):
+    with pytest.raises(ValueError, match="at least 10"):
+        subimages.inav[:9].fit_rvae()
+
+
+def test_models_of_another_window_or_kind_are_refused(subimages, model):
+    with pytest.raises(ValueError, match="8 x 9 pixels and the model was fitted to 9 x 9"):
+        subimages.isig[1:, :].encode(model)
+    with pytest.raises(TypeError, match=r"fitted hyperspy_rvae.models.RVAE, got str"):
+        subimages.encode("model")
+    with pytest.raises(ValueError, match="no model"):
+        latents = hs.signals.Signal1D(np.zeros((4, 2)))
+        latents.set_signal_type("atom_latents")
+        latents.model  # noqa: B018
+
+
+def test_progress_is_shown_when_asked(subimages, capsys):
+    subimages.fit_rvae(latent_dim=1, epochs=2, seed=0, show_progressbar=True)
+    assert "training" in capsys.readouterr().err
