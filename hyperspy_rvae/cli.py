@@ -113,7 +113,7 @@ def _displacement_map(output: Path) -> list[str]:
 
     image = data.perovskite()
     _step("Perovskite: finding and refining A", lambda: image.find_atoms(show_progressbar=True))
-    _step("Perovskite: finding and refining B", lambda: image.find_sublattice("B", show_progressbar=True))
+    _step("Perovskite: finding and refining B", lambda: image.find_sublattice("B", position=(0.5, 0), show_progressbar=True))
     displacements = image.displacement_map("B", "A", units="pm")
     _save_figure(image.plot_atoms(), output / "perovskite_atoms.png")
     _save_figure(displacements.plot(image=image), output / "perovskite_displacements.png")

@@ -36,7 +36,9 @@ def mos2(*, lazy: bool = False) -> AtomLatticeImage:
 
 
 def perovskite() -> AtomLatticeImage:
-    """Perovskite oxide seen along [001], both cations resolved.
+    """Perovskite oxide seen along [110], both cations resolved.
+
+    The B columns lie halfway between A columns along x: ``position=(0.5, 0)`` of the A cell.
 
     Returns
     -------

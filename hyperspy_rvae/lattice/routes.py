@@ -11,14 +11,18 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from hyperspy_rvae.lattice.atomap import refine_center_of_mass, refine_gaussian, subtract_columns
+from hyperspy_rvae.lattice.atomap import FITTED
+from hyperspy_rvae.lattice.atomap_fits import (
+    refine_center_of_mass,
+    refine_gaussian,
+    subtract_columns,
+)
 from hyperspy_rvae.lattice.finding import Contrast, bright_atoms, find_positions
 from hyperspy_rvae.lattice.sites import cell_sites, lattice_vectors
 
 Refinement = Literal["gaussian", "center_of_mass"]
 PERCENT_TO_NN = {"gaussian": 0.4, "center_of_mass": 0.25}
 PERCENT_TO_NN_OVERLAPPED = 0.3
-FITTED = ["sigma_x", "sigma_y", "rotation", "amplitude"]
 
 
 def find_columns(

@@ -52,8 +52,9 @@ class AtomLatticeImage(Signal2D):
 
         Indexed by atom id, with the columns ``frame`` (flat navigation index), ``x``, ``y``
         (pixels, column and row, integer = pixel centre), ``sublattice``, and what the fit gave:
-        ``sigma_x``, ``sigma_y`` (pixels), ``rotation`` (radians), ``amplitude`` (negative for
-        dark columns).
+        ``sigma_x``, ``sigma_y`` (pixels), ``rotation`` (of the axis of sigma_x, radians,
+        counter-clockwise as displayed), ``amplitude`` (volume under the Gaussian, as atomap's;
+        negative for dark columns).
 
         Raises
         ------

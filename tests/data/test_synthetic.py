@@ -6,13 +6,13 @@ from hyperspy_rvae.data.synthetic import gaussian_columns
 
 
 def test_columns_are_where_the_truth_says():
-    image, truth = polar_perovskite((5, 4), lattice_px=24.0, noise=0.0, displacement_px=(0.7, -1.1))
+    image, truth = polar_perovskite((5, 4), lattice_px=24.0, noise=0.0, brightness=1.0, displacement_px=(0.7, -1.1))
     pixels = image.data - 0.2
     for row in truth.itertuples():
         x, y = round(row.x), round(row.y)
-        window = pixels[y - 8 : y + 9, x - 8 : x + 9] ** 4
+        window = pixels[y - 6 : y + 7, x - 6 : x + 7] ** 4
         found_y, found_x = center_of_mass(window)
-        np.testing.assert_allclose([x - 8 + found_x, y - 8 + found_y], [row.x, row.y], atol=0.06)
+        np.testing.assert_allclose([x - 6 + found_x, y - 6 + found_y], [row.x, row.y], atol=0.06)
 
 
 def test_displacements_are_atom_minus_centre_and_turn_over_at_the_wall():

@@ -5,14 +5,12 @@ import pandas as pd
 import pytest
 from scipy.spatial import KDTree
 
-from hyperspy_rvae.lattice.atomap import (
+from hyperspy_rvae.lattice.atomap import image_from_lattice, table_from_lattice, to_atom_lattice
+from hyperspy_rvae.lattice.atomap_fits import (
     find_peaks,
-    image_from_lattice,
     refine_center_of_mass,
     refine_gaussian,
     subtract_columns,
-    table_from_lattice,
-    to_atom_lattice,
 )
 
 FITTED = ["sigma_x", "sigma_y", "rotation", "amplitude"]
@@ -133,7 +131,10 @@ def test_failed_fits_keep_their_seed_and_are_marked(sites, heights):
     image = draw(sites[1:], heights[1:])
     image[:24, :24] = 0  # nothing where the first column was
     seeds = np.concatenate([np.rint(sites), np.rint(sites[-1:])])  # and two seeds on the last
-    for positions in (refine_center_of_mass(image, seeds), refine_gaussian(image, seeds)[["x", "y"]]):
+    for positions in (
+        refine_center_of_mass(image, seeds),
+        refine_gaussian(image, seeds)[["x", "y"]],
+    ):
         np.testing.assert_array_equal(np.asarray(positions)[[0, 11, 12]], seeds[[0, 11, 12]])
     found = refine_gaussian(image, seeds)
     lost = found[FITTED].isna().all(axis=1)

@@ -16,7 +16,7 @@ def grid(a, b, motif=((0, 0),), rows=ROWS, columns=COLUMNS, noise=0.2, seed=0):
     parts = [
         (i[..., None] + f) * np.asarray(a) + (j[..., None] + g) * np.asarray(b) for f, g in motif
     ]
-    atoms = np.concatenate([part.reshape(-1, 2) for part in parts]) + [40, 60]
+    atoms = np.concatenate([part.reshape(-1, 2) for part in parts]) + np.array([40, 60])
     return rng.permutation(atoms + rng.normal(0, noise, atoms.shape))
 
 
@@ -53,7 +53,9 @@ def test_vectors_span_the_primitive_cell(a, b, motif, degrees):
 
 
 def test_vectors_of_a_square_lattice_are_right_and_down():
-    np.testing.assert_allclose(lattice_vectors(grid((13, 0), (0, 13))), [[13, 0], [0, 13]], atol=0.1)
+    np.testing.assert_allclose(
+        lattice_vectors(grid((13, 0), (0, 13))), [[13, 0], [0, 13]], atol=0.1
+    )
 
 
 def test_vectors_with_vacancies_and_strays():
