@@ -22,7 +22,7 @@ from hyperspy_rvae.lattice.sites import cell_sites, lattice_vectors
 
 Refinement = Literal["gaussian", "center_of_mass"]
 PERCENT_TO_NN = {"gaussian": 0.4, "center_of_mass": 0.25}
-PERCENT_TO_NN_OVERLAPPED = 0.3
+PERCENT_TO_NN_BETWEEN = {"gaussian": 0.3, "center_of_mass": 0.25}  # of others that were subtracted
 
 
 def find_columns(
@@ -91,7 +91,7 @@ def find_second_columns(
     for _, known in columns.groupby("sublattice", sort=False):
         pixels = subtract_columns(pixels, _with_widths(pixels, known, show_progress))
     pixels = bright_atoms(pixels)
-    return _signed(_fit(pixels, sites, PERCENT_TO_NN_OVERLAPPED, show_progress), contrast)
+    return _signed(_fit(pixels, sites, PERCENT_TO_NN_BETWEEN["gaussian"], show_progress), contrast)
 
 
 def refine_columns(
@@ -116,8 +116,8 @@ def refine_columns(
     method
         "gaussian" or "center_of_mass".
     percent_to_nn
-        Radius of the mask as a fraction of the distance to the nearest neighbour; None for the
-        method's usual one.
+        Radius of the mask as a fraction of the distance to the nearest neighbour in its sublattice;
+        None for the usual one, smaller for columns between others.
     show_progress
         Whether the fit shows a bar of its own.
 
@@ -128,12 +128,13 @@ def refine_columns(
     """
     contrast = contrast_of(check_frame(image), columns)
     pixels = bright_atoms(image, contrast)
-    percent = PERCENT_TO_NN[method] if percent_to_nn is None else percent_to_nn
     names = list(dict.fromkeys(columns["sublattice"]))
     refined = columns.copy()
     for name in names:
         rows = refined["sublattice"] == name
         if sublattice in (None, name):
+            usual = PERCENT_TO_NN if name == names[0] else PERCENT_TO_NN_BETWEEN
+            percent = usual[method] if percent_to_nn is None else percent_to_nn
             refined = _put(refined, rows, _refine(pixels, refined[rows], method, percent, show_progress))
         if name != names[-1]:
             known = _with_widths(pixels, refined[rows], show_progress)

@@ -213,7 +213,8 @@ class AtomLatticeImage(Signal2D):
             2-D Gaussian fit or centre of mass, both atomap's.
         percent_to_nn
             Radius of the mask around each atom, as a fraction of the distance to its nearest
-            neighbour. If not given, 0.4 for the Gaussian and 0.25 for the centre of mass.
+            neighbour in its sublattice. If not given, 0.25 for the centre of mass, 0.4 for the
+            Gaussian, and 0.3 for Gaussians of sublattices after the first, which lie between.
         show_progressbar
             If not given, HyperSpy's preference.
 
