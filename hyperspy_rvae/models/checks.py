@@ -1,0 +1,165 @@
+"""What an estimator may be given: everything is checked here, before any work."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+
+SMALLEST_WINDOW = 5
+FEWEST_SUBIMAGES = 10
+INVARIANCES = ("rotation", "translation")
+
+
+def check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Refuse parameters of an estimator that have no meaning."""
+    for name in ("latent_dim", "batch_size"):
+        _check_count(name, parameters[name])
+    for name in ("epochs", "patience"):
+        if parameters[name] is not None:
+            _check_count(name, parameters[name], "; None trains as long as the data asks")
+    rate, beta = parameters["learning_rate"], parameters["beta"]
+    fraction, seed = parameters["validation_fraction"], parameters["seed"]
+    if not _is_real(rate) or not rate > 0:
+        raise ValueError(f"learning_rate must be a positive number, got {rate!r}; try 0.002")
+    if not _is_real(beta) or not beta >= 0:
+        raise ValueError(f"beta must be zero or a positive number, got {beta!r}; 1 is the ELBO")
+    if not _is_real(fraction) or not 0 <= fraction < 1:
+        raise ValueError(
+            f"validation_fraction must be at least 0 and below 1, got {fraction!r}; "
+            "0 trains on all subimages"
+        )
+    if seed is not None and not (_is_integer(seed) and 0 <= seed < 2**63):
+        raise ValueError(f"seed must be None or an integer from 0 to 2**63 - 1, got {seed!r}")
+    check_invariances(parameters["invariances"])
+    choose_device(parameters["device"])
+
+
+def check_invariances(invariances: Sequence[str]) -> None:
+    """Refuse invariances that are unknown or named twice."""
+    if isinstance(invariances, str) or not isinstance(invariances, Sequence):
+        raise TypeError(
+            f"invariances must be a tuple of names, got {invariances!r}; "
+            f"choose from {INVARIANCES}, or () for none"
+        )
+    unknown = [name for name in invariances if name not in INVARIANCES]
+    if unknown:
+        raise ValueError(
+            f"invariances must be among {INVARIANCES}, got {unknown[0]!r}; correct or drop it"
+        )
+    if len(set(invariances)) < len(invariances):
+        raise ValueError(f"invariances must differ, got {tuple(invariances)}; name each once")
+
+
+def choose_device(device: str | None) -> torch.device:
+    """Device of that name; None takes CUDA where there is any."""
+    if device not in (None, "cpu", "cuda"):
+        raise ValueError(f"device must be None, 'cpu' or 'cuda', got {device!r}")
+    cuda = torch.cuda.is_available()
+    if device == "cuda" and not cuda:
+        raise ValueError(
+            "device='cuda' needs a CUDA device and torch finds none; use 'cpu' or None"
+        )
+    return torch.device("cuda" if cuda and device != "cpu" else "cpu")
+
+
+def check_new_subimages(X: Any) -> tuple[np.ndarray, tuple[int, int]]:
+    """Subimages to learn from, ``(n, h, w)`` or flattened squares, and their window's shape.
+
+    Returns
+    -------
+    X, window
+        The array, flattened to ``(n, h * w)``, and ``(h, w)``.
+    """
+    X = _numeric("X", X)
+    if X.ndim == 2:
+        side = math.isqrt(X.shape[1])
+        if side * side != X.shape[1]:
+            raise ValueError(
+                f"X has rows of {X.shape[1]} pixels, which are no square window; "
+                "give windows that are not square as (n, height, width)"
+            )
+        window = (side, side)
+    elif X.ndim == 3:
+        window = (X.shape[1], X.shape[2])
+    else:
+        raise ValueError(_wrong_dimensions(X, "(n, height, width) or (n, height * width)"))
+    if min(window) < SMALLEST_WINDOW:
+        raise ValueError(
+            f"windows must be at least {SMALLEST_WINDOW} px high and wide, got {window}; a window "
+            "should hold the nearest neighbours"
+        )
+    if len(X) < FEWEST_SUBIMAGES:
+        raise ValueError(
+            f"X must hold at least {FEWEST_SUBIMAGES} subimages to learn from, got {len(X)}; "
+            "hundreds are better: take more atoms or frames"
+        )
+    return _finite("X", X).reshape(len(X), -1), window
+
+
+def check_subimages(X: Any, window: tuple[int, int]) -> np.ndarray:
+    """Subimages of a known window, flattened to ``(n, h * w)``."""
+    X = _numeric("X", X)
+    if X.ndim not in (2, 3):
+        raise ValueError(_wrong_dimensions(X, "(n, height, width) or (n, height * width)"))
+    if X.shape[1:] not in (window, (math.prod(window),)):
+        raise ValueError(
+            f"X has windows of shape {X.shape[1:]}, and the model was fitted to {window}; "
+            "cut windows of that size, or fit a model to these"
+        )
+    return _finite("X", X).reshape(len(X), math.prod(window))
+
+
+def check_latents(Z: Any, names: tuple[str, ...]) -> np.ndarray:
+    """Latents, one row for each subimage, as float32."""
+    Z = _numeric("Z", Z)
+    if Z.ndim != 2 or Z.shape[1] != len(names):
+        raise ValueError(
+            f"Z must be of shape (n, {len(names)}), with the columns {', '.join(names)}, "
+            f"got {Z.shape}"
+        )
+    with np.errstate(over="ignore"):
+        return _finite("Z", Z.astype(np.float32))
+
+
+def _numeric(name: str, values: Any) -> np.ndarray:
+    values = np.asarray(values)
+    if values.dtype.kind not in "buif":
+        raise TypeError(
+            f"{name} must hold real numbers, got {values.dtype}; "
+            + ("take the modulus" if values.dtype.kind == "c" else "convert it to float")
+        )
+    return values
+
+
+def _finite(name: str, values: np.ndarray) -> np.ndarray:
+    bad = values.size - np.count_nonzero(np.isfinite(values))
+    if bad:
+        raise ValueError(
+            f"{name} must be finite, got {bad} NaN or infinite values of {values.size}; "
+            "drop the rows or fill the values"
+        )
+    return values
+
+
+def _wrong_dimensions(X: np.ndarray, needed: str) -> str:
+    return f"X must be of shape {needed}, got {X.shape}; reshape it, one subimage to a row"
+
+
+def _check_count(name: str, value: Any, otherwise: str = "") -> None:
+    if not _is_integer(value):
+        raise TypeError(f"{name} must be an integer, got {value!r}{otherwise}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}{otherwise}")
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,70 @@
+"""A trained network at work: NumPy in, NumPy out, a few subimages at a time."""
+
+from __future__ import annotations
+
+import math
+from copy import deepcopy
+
+import numpy as np
+import torch
+
+from hyperspy_rvae.models.nets import Network
+from hyperspy_rvae.models.scaling import standardise
+from hyperspy_rvae.models.training import validate
+
+_ENCODED_AT_ONCE = 1024
+_DECODED_AT_ONCE = 32  # their hidden layers stay in the cache
+_WIDEST_TURN = math.pi / 2
+_SEED = 0
+
+
+def encode(
+    network: Network, pixels: np.ndarray, device: torch.device
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of the latents, ``(n, latents)``, of pixels ``(n, p)``."""
+    network = _on(network, device)
+    location, scale = float(network.location), float(network.scale)
+    mean = np.empty((len(pixels), len(network.space.names)), np.float32)
+    std = np.empty_like(mean)
+    with torch.inference_mode():
+        for start in range(0, len(pixels), _ENCODED_AT_ONCE):
+            rows = slice(start, start + _ENCODED_AT_ONCE)
+            batch = torch.from_numpy(standardise(pixels[rows], location, scale)).to(device)
+            mean[rows], std[rows] = (part.numpy(force=True) for part in network.encode(batch))
+    return mean, std
+
+
+def decode(network: Network, values: np.ndarray, device: torch.device) -> np.ndarray:
+    """Pixels ``(n, p)`` on the input's scale, of latents ``(n, latents)``."""
+    network = _on(network, device)
+    location, scale = float(network.location), float(network.scale)
+    pixels = np.empty((len(values), math.prod(network.window)), np.float32)
+    with torch.inference_mode():
+        for start in range(0, len(values), _DECODED_AT_ONCE):
+            rows = slice(start, start + _DECODED_AT_ONCE)
+            batch = torch.from_numpy(values[rows]).to(device)
+            decoded = network.decode(batch).numpy(force=True)
+            pixels[rows] = decoded.astype(np.float64) * scale + location
+    return pixels
+
+
+def evidence(network: Network, pixels: np.ndarray, device: torch.device) -> float:
+    """Mean evidence lower bound of pixels ``(n, p)`` in nats, on the input's scale."""
+    network = _on(network, device)
+    standard = standardise(pixels, float(network.location), float(network.scale))
+    return -validate(network, torch.from_numpy(standard).to(device), beta=1.0, seed=_SEED)
+
+
+def measure_spread(network: Network, pixels: np.ndarray, device: torch.device) -> None:
+    """Note in the network how far the latents of pixels ``(n, p)`` reach."""
+    values, _ = encode(network, pixels, device)
+    spread = values.std(0)
+    if network.space.rotation:
+        length = abs(np.exp(1j * values[:, 0]).mean())
+        spread[0] = min(math.sqrt(-2 * math.log(max(length, 1e-6))), _WIDEST_TURN)
+    network.spread.copy_(torch.from_numpy(spread))
+
+
+def _on(network: Network, device: torch.device) -> Network:
+    # The model's own network stays where it is: other threads may be at work with it.
+    return network if device.type == "cpu" else deepcopy(network).to(device)

@@ -1,0 +1,55 @@
+"""Which latents a model has, and in which order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Latents(NamedTuple):
+    """Latents by what they do: angle ``(n,)``, shift ``(n, 2)``, content ``(n, k)``.
+
+    Without the invariance, angle and shift are zero.
+    """
+
+    angle: Tensor
+    shift: Tensor
+    content: Tensor
+
+
+@dataclass(frozen=True)
+class LatentSpace:
+    """The latents of a model: its pose, as far as it has one, and then its content."""
+
+    content: int
+    rotation: bool
+    translation: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names in the order of the columns."""
+        pose = ("angle",) * self.rotation + ("shift_x", "shift_y") * self.translation
+        return pose + tuple(f"z{k}" for k in range(1, self.content + 1))
+
+    @property
+    def widths(self) -> list[int]:
+        """How many columns angle, shift and content take."""
+        return [int(self.rotation), 2 * self.translation, self.content]
+
+    def split(self, values: Tensor) -> Latents:
+        """Take the columns apart."""
+        angle, shift, content = values.split(self.widths, -1)
+        if not self.rotation:
+            angle = values.new_zeros(len(values), 1)
+        if not self.translation:
+            shift = values.new_zeros(len(values), 2)
+        return Latents(angle.squeeze(-1), shift, content)
+
+    def join(self, latents: Latents) -> Tensor:
+        """Put the columns together, those that the model has."""
+        parts = [latents.angle[:, None], latents.shift, latents.content]
+        present = [self.rotation, self.translation, True]
+        return torch.cat([part for part, here in zip(parts, present, strict=True) if here], -1)

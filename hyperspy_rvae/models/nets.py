@@ -1,0 +1,154 @@
+"""The networks: an encoder that knows of exact turns, and a spatial decoder."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn.utils import skip_init
+
+from hyperspy_rvae.models.geometry import canonical_frame, exact_turns, pixel_grid, vector_angle
+from hyperspy_rvae.models.latents import Latents, LatentSpace
+
+HIDDEN = 128
+_LOG_VARIANCES = (-12.0, 4.0)
+_FIRST_LOG_VARIANCE = -2.0
+_EDGES = (2.0, 6.0)  # steepness of the decoder's first units, per half a window
+
+
+class Encoder(nn.Module):
+    """Pixels to the posterior of the latents, by two layers of 128 units (tanh).
+
+    A model that turns its content reads each window in all its exact turns, turns the vectors it
+    finds back, and takes the mean: the angle then follows a quarter turn exactly, the content
+    does not change, and no direction is preferred. The angle is that of a vector, so that the
+    circle has no cut.
+    """
+
+    orders: Tensor
+    back: Tensor
+
+    def __init__(self, height: int, width: int, space: LatentSpace) -> None:
+        super().__init__()
+        self.space = space
+        self.vectors = space.rotation + space.translation
+        outputs = 2 * self.vectors + space.content + len(space.names)
+        self.first = skip_init(nn.Linear, height * width, HIDDEN)
+        self.second = skip_init(nn.Linear, HIDDEN, HIDDEN)
+        self.last = skip_init(nn.Linear, HIDDEN, outputs)
+        turns = slice(None) if space.rotation else slice(1)
+        orders, back = exact_turns(height, width)
+        self.register_buffer("orders", orders[turns], persistent=False)
+        self.register_buffer("back", back[turns], persistent=False)
+
+    def start(self, generator: Generator) -> None:
+        """Draw the first weights."""
+        for layer in (self.first, self.second, self.last):
+            _start_layer(layer, generator)
+        nn.init.constant_(self.last.bias[-len(self.space.names) :], _FIRST_LOG_VARIANCE)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation, ``(n, latents)`` each, of pixels ``(n, p)``."""
+        hidden = torch.tanh(self.first(pixels[:, self.orders]))
+        outputs = self.last(torch.tanh(self.second(hidden)))
+        widths = [2 * self.vectors, self.space.content, len(self.space.names)]
+        vectors, content, log_variance = outputs.split(widths, -1)
+        mean = self._mean(vectors.unflatten(-1, (self.vectors, 2)), content.mean(1))
+        return mean, torch.exp(0.5 * self._log_variance(log_variance).clamp(*_LOG_VARIANCES))
+
+    def _mean(self, vectors: Tensor, content: Tensor) -> Tensor:
+        vectors = torch.einsum("kij,nkvj->nvi", self.back, vectors) / len(self.back)
+        none = vectors.new_zeros(len(vectors), 1, 2)
+        direction = vectors[:, :1] if self.space.rotation else none
+        shift = vectors[:, -1:] if self.space.translation else none
+        return self.space.join(Latents(vector_angle(direction)[:, 0], shift[:, 0], content))
+
+    def _log_variance(self, outputs: Tensor) -> Tensor:
+        angle, shift, content = outputs.split(self.space.widths, -1)
+        if self.space.translation:  # a quarter turn exchanges x and y
+            shift = torch.einsum("kij,nkj->nki", self.back.abs(), shift)
+        return torch.cat([angle, shift, content], -1).mean(1)
+
+
+class SpatialDecoder(nn.Module):
+    """Value of one pixel from where it lies in the content's frame and what the content is.
+
+    Two layers of 128 units (tanh), as in Bepler et al. (2019). The pose acts on the weights of
+    the first layer, one small matrix per window, and not on each pixel's position.
+    """
+
+    pixels: Tensor
+
+    def __init__(self, height: int, width: int, content: int) -> None:
+        super().__init__()
+        self.reach = max(height, width) / 2
+        self.position = skip_init(nn.Linear, 2, HIDDEN)
+        self.content = skip_init(nn.Linear, content, HIDDEN, bias=False)
+        self.second = skip_init(nn.Linear, HIDDEN, HIDDEN)
+        self.last = skip_init(nn.Linear, HIDDEN, 1)
+        self.register_buffer("pixels", pixel_grid(height, width), persistent=False)
+
+    def start(self, generator: Generator) -> None:
+        """Draw the first weights; each first unit is an edge somewhere in the window."""
+        for layer in (self.content, self.second, self.last):
+            _start_layer(layer, generator)
+        direction = 2 * math.pi * torch.rand(HIDDEN, generator=generator)
+        steepness = torch.empty(HIDDEN).uniform_(*_EDGES, generator=generator)
+        place = torch.empty(HIDDEN, 2).uniform_(-1, 1, generator=generator)
+        edges = torch.stack([direction.cos(), direction.sin()], 1) * steepness[:, None]
+        with torch.no_grad():
+            self.position.weight.copy_(edges)
+            self.position.bias.copy_(-(edges * place).sum(1))
+
+    def forward(self, latents: Latents) -> Tensor:
+        """Pixels ``(n, p)``."""
+        turn, offset = canonical_frame(latents.angle, latents.shift / self.reach)
+        weight = self.position.weight @ turn
+        bias = self.position(offset) + self.content(latents.content)
+        pixels = (self.pixels / self.reach).expand(len(turn), -1, -1)
+        hidden = torch.baddbmm(bias[:, None], pixels, weight.mT).tanh_()
+        return self.last(self.second(hidden).tanh_()).squeeze(-1)
+
+
+class Network(nn.Module):
+    """Encoder and decoder, and the numbers learned beside them, each of one dimension.
+
+    ``location`` and ``scale`` standardise the pixels, ``noise_variance`` is that of a
+    standardised pixel, and ``spread`` says how far the latents reach.
+    """
+
+    location: Tensor
+    scale: Tensor
+    noise_variance: Tensor
+    spread: Tensor
+
+    def __init__(self, window: tuple[int, int], space: LatentSpace) -> None:
+        super().__init__()
+        self.window, self.space = window, space
+        self.encoder = Encoder(*window, space)
+        self.decoder = SpatialDecoder(*window, space.content)
+        # A faint contrast on a high pedestal needs double precision.
+        self.register_buffer("location", torch.zeros(1, dtype=torch.float64))
+        self.register_buffer("scale", torch.ones(1, dtype=torch.float64))
+        self.register_buffer("noise_variance", torch.ones(1))
+        self.register_buffer("spread", torch.ones(len(space.names)))
+
+    def start(self, generator: Generator) -> None:
+        """Draw the first weights."""
+        self.encoder.start(generator)
+        self.decoder.start(generator)
+
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Posterior mean and standard deviation of the latents of pixels ``(n, p)``."""
+        return self.encoder(pixels)
+
+    def decode(self, values: Tensor) -> Tensor:
+        """Pixels ``(n, p)`` of latents ``(n, latents)``."""
+        return self.decoder(self.space.split(values))
+
+
+def _start_layer(layer: nn.Linear, generator: Generator) -> None:
+    nn.init.xavier_uniform_(layer.weight, generator=generator)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)

@@ -1,0 +1,309 @@
+"""The estimator: an invariant variational autoencoder with scikit-learn's manners."""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, overload
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import Generator
+
+from hyperspy_rvae.models import checks, configuration, inference, scaling, storage
+from hyperspy_rvae.models.latents import LatentSpace
+from hyperspy_rvae.models.nets import Network
+from hyperspy_rvae.models.training import Callback, Plan, Record, train
+
+Invariance = Literal["rotation", "translation"]
+
+
+class RVAE(TransformerMixin, BaseEstimator):
+    """Variational autoencoder whose content latents know nothing of pose.
+
+    An encoder finds the angle and shift of each subimage, and a few latents for what is left; a
+    spatial decoder draws that content turned and shifted [1]_ [2]_. With fewer invariances it is
+    one of its siblings: with none, a plain VAE.
+
+    Parameters
+    ----------
+    latent_dim
+        How many content latents, z1, z2, ....
+    invariances
+        ``"rotation"``, ``"translation"``, both or neither.
+    epochs
+        How many times all subimages are seen. None: until the loss of those held out, or of all
+        where none are, reaches a plateau.
+    batch_size
+        Subimages per step.
+    learning_rate
+        Of Adam; it falls to zero over the last third of the epochs.
+    beta
+        Weight of the divergence from the prior; 1 is the evidence lower bound.
+    validation_fraction
+        Share of the subimages held out to tell when to stop; may be 0.
+    patience
+        Epochs without improvement after which training winds down, over half as many epochs as
+        it took, and the best weights are kept. None: every one of ``epochs`` runs.
+    device
+        ``"cpu"`` or ``"cuda"``. None: CUDA where there is any.
+    seed
+        Same seed, same result, on the same machine. None draws one.
+
+    Attributes
+    ----------
+    latent_names_
+        Names of the latents in the order of the columns: "angle" (radians, counter-clockwise as
+        displayed, in (-pi, pi]; a subimage turned by +a has an angle greater by a), "shift_x" and
+        "shift_y" (pixels, right and down: the content's displacement from the window's centre),
+        "z1", "z2", .... The origin of the angle is the model's own.
+    history_
+        One dict per epoch: ``loss``, ``reconstruction`` and ``divergence`` (nats per subimage on
+        the input's scale), ``noise_variance``, and ``validation_loss`` where some are held out.
+    noise_variance_
+        Learned variance of a pixel, on the input's scale.
+    seed_
+        The seed that was used.
+    window_shape_, n_features_in_
+        Height and width of a window, and their product.
+
+    References
+    ----------
+    .. [1] Bepler, Zhong, Kelley, Brignole, Berger, NeurIPS 2019, arXiv:1909.11663.
+    .. [2] Kalinin, Dyck, Jesse, Ziatdinov, Science Advances 7, eabd5084 (2021).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hyperspy_rvae.models import RVAE
+    >>> subimages = np.random.default_rng(0).random((20, 7, 9))
+    >>> model = RVAE(latent_dim=1, epochs=2, seed=0).fit(subimages)
+    >>> model.latent_names_
+    ('angle', 'shift_x', 'shift_y', 'z1')
+    >>> model.transform(subimages).shape
+    (20, 4)
+    """
+
+    def __init__(
+        self,
+        latent_dim: int = 2,
+        *,
+        invariances: Sequence[Invariance] = ("rotation", "translation"),
+        epochs: int | None = None,
+        batch_size: int = 25,
+        learning_rate: float = 2e-3,
+        beta: float = 1.0,
+        validation_fraction: float = 0.25,
+        patience: int | None = None,
+        device: Literal["cpu", "cuda"] | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.latent_dim = latent_dim
+        self.invariances = invariances
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.beta = beta
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.device = device
+        self.seed = seed
+
+    def fit(self, X: Any, y: Any = None, *, callback: Callback | None = None) -> RVAE:
+        """Learn from subimages.
+
+        Parameters
+        ----------
+        X
+            Shape ``(n, height, width)``, or ``(n, height * width)`` for square windows; at least
+            ten of at least 5 px, of any unit.
+        y
+            Ignored.
+        callback
+            Called as ``callback(epoch, record)`` after each epoch; see ``history_``.
+        """
+        checks.check_parameters(self.get_params(deep=False))
+        pixels, window = checks.check_new_subimages(X)
+        if callback is not None and not callable(callback):
+            raise TypeError(f"callback must be a function of epoch and record, got {callback!r}")
+        location, scale = scaling.location_and_scale(pixels)
+        seed = secrets.randbits(32) if self.seed is None else int(self.seed)
+        generator = Generator().manual_seed(seed)
+        network = Network(window, self._space())
+        network.start(generator)
+        network.location.fill_(location)
+        network.scale.fill_(scale)
+        network.to(self._device())
+        images = scaling.standardise(pixels, location, scale)
+        history = train(network, images, self._plan(), generator, callback)
+        self._adopt(network, history, seed)
+        inference.measure_spread(network, pixels, self._device())
+        return self
+
+    @overload
+    def transform(self, X: Any, return_std: Literal[False] = False) -> np.ndarray: ...
+    @overload
+    def transform(self, X: Any, return_std: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
+    def transform(
+        self, X: Any, return_std: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Latents of subimages.
+
+        Parameters
+        ----------
+        X
+            Shape ``(n, height, width)`` or ``(n, height * width)``, windows of the fitted shape.
+        return_std
+            Whether to return the posterior's standard deviations, too.
+
+        Returns
+        -------
+        values, std
+            Shape ``(n, latents)``, columns as in ``latent_names_``.
+        """
+        network = self._fitted()
+        pixels = checks.check_subimages(X, network.window)
+        values, std = inference.encode(network, pixels, self._device())
+        return (values, std) if return_std else values
+
+    def inverse_transform(self, Z: Any) -> np.ndarray:
+        """Decode latents, angle and shift put back, on the input's scale.
+
+        Parameters
+        ----------
+        Z
+            Shape ``(n, latents)``, columns as in ``latent_names_``.
+
+        Returns
+        -------
+        images
+            Shape ``(n, height, width)``.
+        """
+        network = self._fitted()
+        values = checks.check_latents(Z, network.space.names)
+        images = inference.decode(network, values, self._device())
+        return images.reshape(-1, *network.window)
+
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """Encode and decode subimages; the result has the shape of ``X``, on its scale."""
+        network = self._fitted()
+        pixels = checks.check_subimages(X, network.window)
+        values, _ = inference.encode(network, pixels, self._device())
+        return inference.decode(network, values, self._device()).reshape(np.shape(X))
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean evidence lower bound of a subimage in nats, on the input's own scale.
+
+        The latents are drawn once for each subimage, from a fixed seed.
+        """
+        network = self._fitted()
+        pixels = checks.check_subimages(X, network.window)
+        if not len(pixels):
+            raise ValueError("X must hold at least one subimage to score, got none")
+        return inference.evidence(network, pixels, self._device())
+
+    @property
+    def components_(self) -> np.ndarray:
+        """What each latent changes, shape ``(latents, pixels)``: a picture, and not a basis.
+
+        The image decoded one standard deviation of the training data above zero, less the one
+        below, all other latents being zero; an angle goes at most a quarter turn either way.
+        """
+        steps = np.diag(self._fitted().spread.numpy())
+        change = self.inverse_transform(steps) - self.inverse_transform(-steps)
+        return change.reshape(len(steps), -1)
+
+    def configuration(self) -> str:
+        """Everything of a fitted model but its weights and its device, as JSON."""
+        window = self._fitted().window
+        parameters = self.get_params(deep=False)
+        del parameters["device"]  # of the machine, and not of the model
+        return configuration.write(parameters, window, self.seed_, self.history_)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Weights of a fitted model by name, arrays of at least one dimension."""
+        return storage.to_arrays(self._fitted())
+
+    @classmethod
+    def rebuild(cls, configuration_json: str, weights: Mapping[str, Any]) -> RVAE:
+        """Fitted model from what `configuration` and `weights` gave.
+
+        Parameters
+        ----------
+        configuration_json
+            JSON.
+        weights
+            Arrays of any kind that `numpy.asarray` takes.
+
+        Raises
+        ------
+        ValueError
+            If the configuration doesn't parse or the weights don't fit it.
+        """
+        found = configuration.read(configuration_json)
+        try:
+            model = cls(**found.parameters)
+            checks.check_parameters(model.get_params(deep=False))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"the model's configuration is no {cls.__name__}'s: {error}"
+            ) from error
+        network = storage.from_arrays(found.window, model._space(), weights)
+        model._adopt(network, found.history, found.seed)
+        return model
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write a fitted model to one file.
+
+        Raises
+        ------
+        FileExistsError
+            If there is such a file, unless ``overwrite``.
+        """
+        storage.write_file(path, self.configuration(), self.weights(), overwrite)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> RVAE:
+        """Read a model that `save` wrote; nothing in the file is run.
+
+        Raises
+        ------
+        ValueError
+            If it is another kind of file, or weights and configuration don't fit.
+        """
+        return cls.rebuild(*storage.read_file(path))
+
+    def _plan(self) -> Plan:
+        return Plan(
+            epochs=None if self.epochs is None else int(self.epochs),
+            batch_size=int(self.batch_size),
+            learning_rate=float(self.learning_rate),
+            beta=float(self.beta),
+            validation_fraction=float(self.validation_fraction),
+            patience=None if self.patience is None else int(self.patience),
+        )
+
+    def _space(self) -> LatentSpace:
+        turns, moves = "rotation" in self.invariances, "translation" in self.invariances
+        return LatentSpace(int(self.latent_dim), turns, moves)
+
+    def _device(self) -> torch.device:
+        return checks.choose_device(self.device)
+
+    def _fitted(self) -> Network:
+        check_is_fitted(self, "latent_names_")
+        return self._network
+
+    def _adopt(self, network: Network, history: list[Record], seed: int) -> None:
+        # The network stays on the CPU, where it can be copied, pickled and shared by threads.
+        self._network = network.cpu().eval()
+        self.history_ = history
+        self.seed_ = seed
+        self.latent_names_ = network.space.names
+        self.window_shape_ = network.window
+        self.n_features_in_ = math.prod(network.window)
+        self.noise_variance_ = float(network.noise_variance) * float(network.scale) ** 2

@@ -1,0 +1,124 @@
+"""Weights of a network as plain arrays and as a file, and back with no trust in what comes back."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hyperspy_rvae.models.latents import LatentSpace
+from hyperspy_rvae.models.nets import HIDDEN, Network
+
+_MOST_NUMBERS = 2**28  # 1 GB; far above any window that a subimage could have
+_FILE_KEYS = {"configuration", "weights"}
+
+
+def to_arrays(network: Network) -> dict[str, np.ndarray]:
+    """Weights by name, each of at least one dimension."""
+    return {name: value.numpy(force=True).copy() for name, value in network.state_dict().items()}
+
+
+def from_arrays(window: tuple[int, int], space: LatentSpace, weights: Mapping[str, Any]) -> Network:
+    """Network of that window and those latents, with these weights.
+
+    Raises
+    ------
+    ValueError
+        If a weight is missing, too many, of another shape or not finite. What is allocated is of
+        the size of the weights, whatever the configuration asks for.
+    """
+    _check_size(window, space, weights)
+    network = Network(window, space)
+    expected = network.state_dict()
+    if set(weights) != set(expected):
+        odd = sorted(map(str, set(weights) ^ set(expected)))
+        raise ValueError(_unfit(f"missing or unknown weights: {', '.join(odd[:5])}"))
+    state = {name: _tensor(name, weights[name], like) for name, like in expected.items()}
+    for name in ("scale", "noise_variance"):
+        if float(state[name]) <= 0:
+            raise ValueError(_unfit(f"{name} must be positive, got {float(state[name])}"))
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def write_file(
+    path: str | os.PathLike[str],
+    configuration: str,
+    weights: Mapping[str, np.ndarray],
+    overwrite: bool,
+) -> None:
+    """Write a model that ``torch.load(path, weights_only=True)`` reads."""
+    tensors = {name: torch.from_numpy(value) for name, value in weights.items()}
+    with open(path, "wb" if overwrite else "xb") as file:
+        torch.save({"configuration": configuration, "weights": tensors}, file)
+
+
+def read_file(path: str | os.PathLike[str]) -> tuple[str, dict[str, np.ndarray]]:
+    """Read configuration and weights; no code in the file is run."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no model file at {os.fspath(path)!r}")
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a broken file fails in any way
+        raise ValueError(_foreign(path, f"torch can't read it ({type(error).__name__})")) from error
+    if not isinstance(found, dict) or set(found) != _FILE_KEYS:
+        raise ValueError(_foreign(path, "it holds something else"))
+    tensors = found["weights"]
+    if not isinstance(tensors, dict) or not all(map(_is_plain, tensors.values())):
+        raise ValueError(_foreign(path, "its weights are no plain tensors"))
+    return found["configuration"], {name: value.numpy() for name, value in tensors.items()}
+
+
+def _check_size(window: tuple[int, int], space: LatentSpace, weights: Mapping[str, Any]) -> None:
+    # These two grow with what the configuration says; the rest of a network does not.
+    needed = {
+        "encoder.first.weight": (HIDDEN, math.prod(window)),
+        "decoder.content.weight": (HIDDEN, space.content),
+    }
+    for name, shape in needed.items():
+        given = _shape(weights.get(name))
+        if given != shape:
+            raise ValueError(_unfit(f"{name} must be of shape {shape}, got {given}"))
+        if math.prod(shape) > _MOST_NUMBERS:
+            raise ValueError(_unfit(f"{name} must hold at most {_MOST_NUMBERS} numbers"))
+
+
+def _shape(values: Any) -> tuple[int, ...]:
+    return tuple(getattr(values, "shape", ()))
+
+
+def _tensor(name: str, values: Any, like: torch.Tensor) -> torch.Tensor:
+    if _shape(values) != like.shape:
+        raise ValueError(
+            _unfit(f"{name} must be of shape {tuple(like.shape)}, got {_shape(values)}")
+        )
+    array = np.asarray(values)
+    if array.dtype.kind not in "iuf":
+        raise ValueError(_unfit(f"{name} must hold real numbers, got {array.dtype}"))
+    tensor = torch.from_numpy(array.astype(np.float64)).to(like.dtype)
+    if not bool(torch.isfinite(tensor).all()):
+        raise ValueError(_unfit(f"{name} must hold finite numbers"))
+    return tensor
+
+
+def _is_plain(value: Any) -> bool:
+    # A view can claim any size, so only what fills its own storage passes.
+    return (
+        isinstance(value, torch.Tensor)
+        and value.layout is torch.strided
+        and value.dtype in (torch.float32, torch.float64)
+        and value.is_contiguous()
+    )
+
+
+def _unfit(why: str) -> str:
+    return f"the weights don't fit the model's configuration: {why}; save the model again, or refit"
+
+
+def _foreign(path: str | os.PathLike[str], why: str) -> str:
+    return f"{os.fspath(path)!r} must be a file that RVAE.save wrote, and {why}; refit or find it"

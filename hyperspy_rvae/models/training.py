@@ -1,0 +1,195 @@
+"""The training loop: mini-batches from memory, a plateau rule, best weights kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from hyperspy_rvae.models.nets import Network
+from hyperspy_rvae.models.objective import bound
+
+Record = dict[str, float]
+Callback = Callable[[int, Record], object]
+
+_LONGEST_STEPS, _LONGEST_EPOCHS = 12_000, 6  # whichever is longer ends a training without `epochs`
+_PATIENT_STEPS, _PATIENT_EPOCHS = 300, 3  # likewise for a plateau
+_GAIN = 0.25  # nats per subimage; what counts as an improvement
+_WARM_UP_STEPS = 20
+_NOISE_MEMORY = 0.95  # of the running noise variance, per step
+_LEAST_NOISE = 1e-4  # of the data's variance
+_GRADIENT_NORM = 1.0  # of the loss per pixel
+_BATCH_WITHOUT_GRADIENT = 64
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train; None: as the data asks."""
+
+    epochs: int | None
+    batch_size: int
+    learning_rate: float
+    beta: float
+    validation_fraction: float
+    patience: int | None
+
+
+class Course:
+    """How far a training has come, and when it winds down.
+
+    The learning rate is held until the loss has not improved for `patience` epochs, or for two
+    thirds of the epochs, and then falls to zero over half as many again.
+    """
+
+    def __init__(self, plan: Plan, steps: int) -> None:
+        longest = max(_LONGEST_EPOCHS, math.ceil(_LONGEST_STEPS / steps))
+        patience = max(_PATIENT_EPOCHS, math.ceil(_PATIENT_STEPS / steps))
+        self.watches = plan.epochs is None or plan.patience is not None
+        self.patience = plan.patience or patience
+        self.last = plan.epochs or longest
+        self.decay = math.ceil(self.last * 2 / 3)
+        self.best, self.best_epoch, self.mark = math.inf, 0, math.inf
+
+    def rate(self, epochs: float) -> float:
+        """Share of the learning rate after so many, also fractional, epochs."""
+        if epochs < self.decay:
+            return 1.0
+        return (self.last - epochs) / (self.last - self.decay)
+
+    def note(self, epoch: int, loss: float) -> bool:
+        """Take note of an epoch's loss, and say whether it is the best one so far."""
+        better = loss < self.best
+        self.best = min(loss, self.best)
+        if loss < self.mark - _GAIN:
+            self.mark, self.best_epoch = loss, epoch
+        done = epoch + 1
+        if self.watches and done < self.decay and epoch - self.best_epoch >= self.patience:
+            self.decay, self.last = done, min(self.last, math.ceil(1.5 * done))
+        return better
+
+
+def train(
+    network: Network,
+    pixels: np.ndarray,
+    plan: Plan,
+    generator: Generator,
+    callback: Callback | None,
+) -> list[Record]:
+    """Train a network in place.
+
+    Parameters
+    ----------
+    pixels
+        Standardised, shape ``(n, p)``, float32.
+    generator
+        Source of all chance, on the CPU.
+    callback
+        Called with the number of the epoch and its record.
+
+    Returns
+    -------
+    history
+        A record per epoch, losses in nats per subimage on the input's own scale.
+    """
+    everything = torch.from_numpy(pixels).to(network.noise_variance.device)
+    order = torch.randperm(len(pixels), generator=generator).to(everything.device)
+    aside = min(round(plan.validation_fraction * len(order)), len(order) - 1)
+    held_out, images = everything[order[:aside]], everything[order[aside:]]
+    steps = math.ceil(len(images) / plan.batch_size)
+    course = Course(plan, steps)
+    optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate)
+    noise_seed = int(torch.randint(2**31, (1,), generator=generator))
+    history: list[Record] = []
+    kept: dict[str, Tensor] = {}
+    while len(history) < course.last:
+        epoch = len(history)
+        record = _epoch(network, images, plan, course, epoch, optimiser, generator)
+        if len(held_out):
+            record["validation_loss"] = validate(network, held_out, plan.beta, noise_seed)
+        loss = record.get("validation_loss", record["loss"])
+        if not math.isfinite(loss):
+            raise ValueError(
+                f"training diverged in epoch {epoch + 1} with learning_rate={plan.learning_rate}; "
+                "choose a smaller one"
+            )
+        history.append(record)
+        if course.note(epoch, loss) and course.watches:
+            kept = {name: value.clone() for name, value in network.state_dict().items()}
+        if callback is not None:
+            callback(epoch, dict(record))
+    if kept:
+        network.load_state_dict(kept)
+    return history
+
+
+def validate(network: Network, images: Tensor, beta: float, seed: int) -> float:
+    """Loss per subimage, on the input's own scale, with frozen weights and fixed noise."""
+    generator = Generator().manual_seed(seed)
+    total = 0.0
+    with torch.no_grad():
+        for batch in images.split(_BATCH_WITHOUT_GRADIENT):
+            terms = bound(network, batch, generator)
+            total += float((terms.reconstruction + beta * terms.divergence).sum())
+    return total / len(images) + _log_scale(network)
+
+
+def _epoch(
+    network: Network,
+    images: Tensor,
+    plan: Plan,
+    course: Course,
+    epoch: int,
+    optimiser: torch.optim.Optimizer,
+    generator: Generator,
+) -> Record:
+    order = torch.randperm(len(images), generator=generator).to(images.device)
+    batches = order.split(plan.batch_size)
+    reconstruction = divergence = 0.0
+    for step, batch in enumerate(batches):
+        taken = epoch * len(batches) + step + 1
+        warm = min(1.0, taken / _WARM_UP_STEPS)
+        for group in optimiser.param_groups:
+            group["lr"] = plan.learning_rate * warm * course.rate(epoch + step / len(batches))
+        terms = _step(network, images[batch], plan.beta, optimiser, generator)
+        reconstruction += terms[0] * len(batch)
+        divergence += terms[1] * len(batch)
+    reconstruction = reconstruction / len(images) + _log_scale(network)
+    divergence /= len(images)
+    return {
+        "loss": reconstruction + plan.beta * divergence,
+        "reconstruction": reconstruction,
+        "divergence": divergence,
+        "noise_variance": float(network.noise_variance) * float(network.scale) ** 2,
+    }
+
+
+def _step(
+    network: Network,
+    batch: Tensor,
+    beta: float,
+    optimiser: torch.optim.Optimizer,
+    generator: Generator,
+) -> tuple[float, float]:
+    terms = bound(network, batch, generator)
+    loss = (terms.reconstruction + beta * terms.divergence).mean() / batch.shape[-1]
+    optimiser.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_NORM)
+    optimiser.step()
+    _learn_noise(network.noise_variance, terms.squared_error.mean() / batch.shape[-1])
+    return float(terms.reconstruction.detach().mean()), float(terms.divergence.detach().mean())
+
+
+def _learn_noise(noise_variance: Tensor, mean_square: Tensor) -> None:
+    # The running maximum-likelihood estimate: it starts at the data's variance, so that the
+    # likelihood gains weight as fast as the decoder earns it.
+    noise_variance.lerp_(mean_square[None], 1 - _NOISE_MEMORY).clamp_(min=_LEAST_NOISE)
+
+
+def _log_scale(network: Network) -> float:
+    # Jacobian of the standardisation.
+    return math.prod(network.window) * math.log(float(network.scale))
