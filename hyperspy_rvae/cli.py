@@ -33,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = commands.add_parser(
         "demo",
         help="take two real images to a latent map and a displacement map",
-        description="Take the MoS2 image that temul-toolkit ships to maps of an rVAE's latents, and the "
-        "perovskite that atomap ships to a displacement map.",
+        description="Take the MoS2 image that temul-toolkit ships to maps of an rVAE's latents, "
+        "and the perovskite that atomap ships to a displacement map.",
     )
     command.add_argument(
         "--output",
@@ -42,9 +42,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=Path("hyperspy_rvae_demo"),
         help="folder for figures and .hspy files (default: ./hyperspy_rvae_demo)",
     )
-    command.add_argument("--overwrite", action="store_true", help="replace what an earlier run wrote there")
-    command.add_argument("--epochs", type=int, default=MOS2_EPOCHS, help="epochs of training (default: %(default)s)")
-    command.add_argument("--seed", type=int, default=0, help="seed of the training (default: %(default)s)")
+    command.add_argument(
+        "--overwrite", action="store_true", help="replace what an earlier run wrote there"
+    )
+    command.add_argument(
+        "--epochs", type=int, default=MOS2_EPOCHS, help="epochs of training (default: %(default)s)"
+    )
+    command.add_argument(
+        "--seed", type=int, default=0, help="seed of the training (default: %(default)s)"
+    )
     given = parser.parse_args(arguments)
     return demo(given.output, overwrite=given.overwrite, epochs=given.epochs, seed=given.seed)
 
@@ -72,7 +78,9 @@ def demo(output: Path, *, overwrite: bool = False, epochs: int = MOS2_EPOCHS, se
         return _refuse(f"{output} is a file; name a folder with --output.")
     there = [name for name in FILES if (output / name).exists()]
     if there and not overwrite:
-        return _refuse(f"{output} already holds {', '.join(there)}; add --overwrite or name another --output.")
+        return _refuse(
+            f"{output} already holds {', '.join(there)}; add --overwrite or name another --output."
+        )
     if epochs < 1:
         return _refuse(f"--epochs must be at least 1, got {epochs}.")
     os.environ.setdefault("MPLBACKEND", "Agg")
@@ -80,7 +88,10 @@ def demo(output: Path, *, overwrite: bool = False, epochs: int = MOS2_EPOCHS, se
     start = time.perf_counter()
     summary = [*_latent_maps(output, epochs, seed), *_displacement_map(output)]
     print("\n".join(["", *summary]))
-    print(f"\nFigures and .hspy files are in {output.resolve()} ({time.perf_counter() - start:.0f} s).")
+    print(
+        f"\nFigures and .hspy files are in {output.resolve()} "
+        f"({time.perf_counter() - start:.0f} s)."
+    )
     return 0
 
 
@@ -91,7 +102,9 @@ def _latent_maps(output: Path, epochs: int, seed: int) -> list[str]:
     _step("MoS2: finding and refining atoms", lambda: image.find_atoms(show_progressbar=True))
     latents = _step(
         "MoS2: fitting an rVAE",
-        lambda: image.fit_rvae(window_size=MOS2_WINDOW, epochs=epochs, seed=seed, show_progressbar=True),
+        lambda: image.fit_rvae(
+            window_size=MOS2_WINDOW, epochs=epochs, seed=seed, show_progressbar=True
+        ),
     )
     _save_figure(image.plot_atoms(), output / "mos2_atoms.png")
     for column in ("angle", "z1", "z2"):
@@ -101,10 +114,13 @@ def _latent_maps(output: Path, epochs: int, seed: int) -> list[str]:
     _save(latents, output / "mos2_latents.hspy")
     last = latents.model.history_[-1]
     return [
-        f"MoS2: {len(image.atoms)} atoms found, {len(latents.atoms)} with a whole window of {MOS2_WINDOW} px;",
-        f"  rVAE of latents {', '.join(latents.model.latent_names_)} after {len(latents.model.history_)} epochs: "
+        f"MoS2: {len(image.atoms)} atoms found, {len(latents.atoms)} with a whole window of "
+        f"{MOS2_WINDOW} px;",
+        f"  rVAE of latents {', '.join(latents.model.latent_names_)} after "
+        f"{len(latents.model.history_)} epochs: "
         f"loss {last['loss']:.1f}, noise variance {latents.model.noise_variance_:.3g}.",
-        "  mos2_atoms, mos2_angle, mos2_z1, mos2_z2, mos2_manifold (.png), mos2_image, mos2_latents (.hspy)",
+        "  mos2_atoms, mos2_angle, mos2_z1, mos2_z2, mos2_manifold (.png), mos2_image, "
+        "mos2_latents (.hspy)",
     ]
 
 
@@ -113,7 +129,10 @@ def _displacement_map(output: Path) -> list[str]:
 
     image = data.perovskite()
     _step("Perovskite: finding and refining A", lambda: image.find_atoms(show_progressbar=True))
-    _step("Perovskite: finding and refining B", lambda: image.find_sublattice("B", position=(0.5, 0), show_progressbar=True))
+    _step(
+        "Perovskite: finding and refining B",
+        lambda: image.find_sublattice("B", position=(0.5, 0), show_progressbar=True),
+    )
     displacements = image.displacement_map("B", "A", units="pm")
     _save_figure(image.plot_atoms(), output / "perovskite_atoms.png")
     _save_figure(displacements.plot(image=image), output / "perovskite_displacements.png")
@@ -123,10 +142,12 @@ def _displacement_map(output: Path) -> list[str]:
     vectors = displacements.to_dataframe()[["u", "v"]].dropna()
     length = (vectors**2).sum(axis=1) ** 0.5
     return [
-        f"Perovskite: {counts['A']} A and {counts['B']} B columns, {len(vectors)} displacements of B from the centre of A;",
+        f"Perovskite: {counts['A']} A and {counts['B']} B columns, {len(vectors)} "
+        "displacements of B from the centre of A;",
         f"  mean vector ({vectors['u'].mean():+.1f}, {vectors['v'].mean():+.1f}) pm (right, down), "
         f"mean length {length.mean():.1f} pm.",
-        "  perovskite_atoms, perovskite_displacements (.png), perovskite_image, perovskite_displacements (.hspy)",
+        "  perovskite_atoms, perovskite_displacements (.png), perovskite_image, "
+        "perovskite_displacements (.hspy)",
     ]
 
 

@@ -2,6 +2,8 @@ import os
 from pathlib import Path
 
 os.environ["MPLBACKEND"] = "Agg"
+# Torch's idle threads wait instead of spinning; on a busy machine that is up to ten times faster.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import hyperspy.api as hs
 import matplotlib.pyplot as plt

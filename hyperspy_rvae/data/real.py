@@ -64,6 +64,7 @@ def _installed(package: str, file: str) -> Path:
     path = Path(str(spec.origin)).parent / file if spec else Path(file)
     if not path.exists():
         raise FileNotFoundError(
-            f"{file} is not in the installed {package}; its release may have dropped it. Install another one."
+            f"{file} is not in the installed {package}; its release may have dropped it. "
+            "Install another one."
         )
     return path

@@ -66,7 +66,8 @@ def polar_perovskite(
         ],
         ignore_index=True,
     )
-    shape = tuple(int(np.ceil(side * lattice_px + 2 * margin)) + 1 for side in (down, across))
+    height, width = (int(np.ceil(n * lattice_px + 2 * margin)) + 1 for n in (down, across))
+    shape = (height, width)
     peaks = np.where(truth["sublattice"] == "A", 1.0, brightness)
     pixels = 0.2 + gaussian_columns(shape, truth[["x", "y"]].to_numpy(), peaks, WIDTH * lattice_px)
     pixels += np.random.default_rng(seed).normal(0, noise, shape)

@@ -137,7 +137,7 @@ def to_atom_lattice(
 
 
 def bright_pixels(image: np.ndarray) -> np.ndarray:
-    """The image in float64, lifted so that no pixel is negative."""
+    """Copy an image to float64, lifted so that no pixel is negative."""
     # atomap refuses float16, and its centre of mass is wrong where pixels are negative.
     pixels = np.array(image, dtype=np.float64)
     return pixels - min(pixels.min(), 0.0)

@@ -44,16 +44,18 @@ class Axis:
     taken: bool = False
 
     def sliced(self, now: Axis) -> Axis:
-        """The axis after a slice that is known to be one, whatever its calibration was."""
+        """Give the axis after what is known to be a slice."""
         start = (now.offset - self.offset) / self.scale
         return self._onto(now, start, now.scale / self.scale)
 
     def pick(self, index: int) -> Axis:
-        """The axis after one index was taken from it."""
-        return dataclasses.replace(self, origin=self.origin + (index % self.size) * self.step, taken=True)
+        """Give the axis after one index was taken from it."""
+        return dataclasses.replace(
+            self, origin=self.origin + (index % self.size) * self.step, taken=True
+        )
 
     def follow(self, now: Axis) -> Axis:
-        """The axis after changes that left no trace but the axis itself.
+        """Give the axis after changes that left no trace but the axis itself.
 
         An axis of unchanged size has been calibrated anew (or turned round); otherwise it has been
         cropped or rebinned.
@@ -66,7 +68,11 @@ class Axis:
         if now.size == self.size:
             last = self.offset + (self.size - 1) * self.scale
             turned = np.isclose(now.scale, -self.scale) and np.isclose(now.offset, last)
-            return self._onto(now, self.size - 1, -1.0) if turned and self.size > 1 else self._onto(now, 0.0, 1.0)
+            return (
+                self._onto(now, self.size - 1, -1.0)
+                if turned and self.size > 1
+                else self._onto(now, 0.0, 1.0)
+            )
         factor = unit_factor(now.units, self.units)
         step = now.scale * factor / self.scale
         start = (now.offset * factor - self.offset) / self.scale
@@ -77,10 +83,14 @@ class Axis:
         both = step > 0 and (_whole(step) or _whole(1 / step)) and _whole(edge * max(1.0, 1 / step))
         if step <= 0 or not inside or not (cropped or rebinned or both):
             raise ValueError(
-                f"axis {self.name or 'without a name'} had {self.size} pixels of {self.scale:g} {self.units} from "
-                f"{self.offset:g} when its atoms were noted and has {now.size} of {now.scale:g} {now.units} from "
-                f"{now.offset:g} now, which is no crop and no rebin: it was calibrated anew besides, and the two "
-                "cannot be told apart. Calibrate before setting the atoms or crop with isig, or set the atoms again."
+                f"axis {self.name or 'without a name'} had {self.size} pixels of "
+                f"{self.scale:g} {self.units} from "
+                f"{self.offset:g} when its atoms were noted and has {now.size} of "
+                f"{now.scale:g} {now.units} from "
+                f"{now.offset:g} now, which is no crop and no rebin: it was calibrated anew "
+                "besides, and the two "
+                "cannot be told apart. Calibrate before setting the atoms or crop with isig, "
+                "or set the atoms again."
             )
         return self._onto(now, start, step)
 
@@ -115,23 +125,31 @@ def unit_factor(units: str, target: str) -> float:
 
 
 def pack_axes(axes: Sequence[Axis]) -> dict[str, list[Any]]:
-    """Lists of plain values, one per field, fit for HyperSpy metadata."""
-    return {field.name: [getattr(axis, field.name) for axis in axes] for field in dataclasses.fields(Axis)}
+    """Make lists of plain values, one per field, fit for HyperSpy metadata."""
+    return {
+        field.name: [getattr(axis, field.name) for axis in axes]
+        for field in dataclasses.fields(Axis)
+    }
 
 
 def unpack_axes(record: Mapping[str, Any]) -> list[Axis]:
-    """The axes that :func:`pack_axes` took apart."""
+    """Rebuild the axes that :func:`pack_axes` took apart."""
     kinds = {"name": str, "units": str, "size": int, "count": int, "taken": bool}
     try:
         rows = zip(*(list(record[field.name]) for field in dataclasses.fields(Axis)), strict=True)
         names = [field.name for field in dataclasses.fields(Axis)]
-        return [Axis(**{n: kinds.get(n, float)(v) for n, v in zip(names, row, strict=True)}) for row in rows]
+        return [
+            Axis(**{n: kinds.get(n, float)(v) for n, v in zip(names, row, strict=True)})
+            for row in rows
+        ]
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"the axes stored with the table of atoms cannot be read: {error!r}.") from error
+        raise ValueError(
+            f"the axes stored with the table of atoms cannot be read: {error!r}."
+        ) from error
 
 
 def move_table(table: pd.DataFrame, axes: Sequence[Axis]) -> pd.DataFrame:
-    """The table on today's pixels and frames.
+    """Move a table to today's pixels and frames.
 
     Parameters
     ----------
@@ -145,7 +163,10 @@ def move_table(table: pd.DataFrame, axes: Sequence[Axis]) -> pd.DataFrame:
     table
         Atoms that have left the image or whose frame is gone are left out; ids stay.
     """
-    if all(axis.origin == 0 and axis.step == 1 and axis.size == axis.count and not axis.taken for axis in axes):
+    if all(
+        axis.origin == 0 and axis.step == 1 and axis.size == axis.count and not axis.taken
+        for axis in axes
+    ):
         return table
     navigation, (y_axis, x_axis) = axes[:-2], axes[-2:]
     frame, keep = _frames(table["frame"].to_numpy(), navigation)
@@ -169,7 +190,9 @@ def _frames(frame: np.ndarray, navigation: Sequence[Axis]) -> tuple[np.ndarray, 
     if not navigation:
         return frame, keep
     flat = np.zeros(len(frame), dtype=np.int64)
-    for index, axis in zip(np.unravel_index(frame, [axis.count for axis in navigation]), navigation, strict=True):
+    for index, axis in zip(
+        np.unravel_index(frame, [axis.count for axis in navigation]), navigation, strict=True
+    ):
         now = (index - axis.origin) / (1 if axis.taken else axis.step)
         whole = np.rint(now)
         size = 1 if axis.taken else axis.size

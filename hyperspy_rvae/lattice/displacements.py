@@ -54,7 +54,8 @@ def coordination(atoms: np.ndarray, reference: np.ndarray) -> tuple[int, float]:
     """
     if len(reference) < 3:
         raise ValueError(
-            f"the reference sublattice has {len(reference)} atoms; at least 3 are needed to tell which "
+            f"the reference sublattice has {len(reference)} atoms; at least 3 are needed to "
+            "tell which "
             "of them surround an atom."
         )
     many = min(MOST_NEIGHBOURS, len(reference))
@@ -63,7 +64,9 @@ def coordination(atoms: np.ndarray, reference: np.ndarray) -> tuple[int, float]:
     return last + 1, float(shells[last : last + 2].mean())
 
 
-def neighbour_centres(atoms: np.ndarray, reference: np.ndarray, neighbours: int, reach: float) -> np.ndarray:
+def neighbour_centres(
+    atoms: np.ndarray, reference: np.ndarray, neighbours: int, reach: float
+) -> np.ndarray:
     """Mean position of the reference atoms around each atom.
 
     Parameters
@@ -85,7 +88,7 @@ def neighbour_centres(atoms: np.ndarray, reference: np.ndarray, neighbours: int,
     centres = np.full((len(atoms), 2), np.nan)
     if len(reference) < neighbours or not len(atoms):
         return centres
-    distance, index = cKDTree(reference).query(atoms, k=neighbours)
+    distance, index = map(np.asarray, cKDTree(reference).query(atoms, k=neighbours))
     whole = distance[:, -1] < reach
     centres[whole] = reference[index[whole]].mean(axis=1)
     return centres
@@ -103,13 +106,16 @@ def check_centred(vectors: np.ndarray, reach: float) -> None:
     finite = np.isfinite(vectors).all(1)
     if not finite.any():
         raise ValueError(
-            "no atom has all its reference neighbours around it, so there is no displacement to measure; "
+            "no atom has all its reference neighbours around it, so there is no displacement "
+            "to measure; "
             "look at both sublattices with plot_atoms()."
         )
     off = float(np.median(np.hypot(*vectors[finite].T)))
     if off > OFF_CENTRE * reach:
         raise ValueError(
-            f"the atoms lie {off:.2f} px from the centre of their reference neighbours throughout, which are "
-            f"within {reach:.2f} px: they do not sit between these, so their centre is no ideal site. Choose "
+            f"the atoms lie {off:.2f} px from the centre of their reference neighbours "
+            "throughout, which are "
+            f"within {reach:.2f} px: they do not sit between these, so their centre is no "
+            "ideal site. Choose "
             "as reference the sublattice whose atoms surround them."
         )

@@ -26,7 +26,12 @@ PERCENT_TO_NN_BETWEEN = {"gaussian": 0.3, "center_of_mass": 0.25}  # of others t
 
 
 def find_columns(
-    image: np.ndarray, separation: float, contrast: Contrast, refine: bool, *, show_progress: bool = False
+    image: np.ndarray,
+    separation: float,
+    contrast: Contrast,
+    refine: bool,
+    *,
+    show_progress: bool = False,
 ) -> pd.DataFrame:
     """Find the columns of one frame.
 
@@ -135,7 +140,9 @@ def refine_columns(
         if sublattice in (None, name):
             usual = PERCENT_TO_NN if name == names[0] else PERCENT_TO_NN_BETWEEN
             percent = usual[method] if percent_to_nn is None else percent_to_nn
-            refined = _put(refined, rows, _refine(pixels, refined[rows], method, percent, show_progress))
+            refined = _put(
+                refined, rows, _refine(pixels, refined[rows], method, percent, show_progress)
+            )
         if name != names[-1]:
             known = _with_widths(pixels, refined[rows], show_progress)
             pixels = bright_atoms(subtract_columns(pixels, known))
@@ -154,19 +161,29 @@ def check_frame(image: np.ndarray) -> np.ndarray:
     """Refuse frames without contrast, or with pixels that are NaN or infinite."""
     bad = np.sum(~np.isfinite(image))
     if bad:
-        raise ValueError(f"{bad} pixels are NaN or infinite; replace them, or leave the frame out with inav.")
+        raise ValueError(
+            f"{bad} pixels are NaN or infinite; replace them, or leave the frame out with inav."
+        )
     if np.ptp(image) == 0:
-        raise ValueError(f"every pixel is {image.flat[0]:g}, so there is nothing to find or to fit.")
+        raise ValueError(
+            f"every pixel is {image.flat[0]:g}, so there is nothing to find or to fit."
+        )
     return image
 
 
-def _fit(pixels: np.ndarray, seeds: np.ndarray, percent: float, show_progress: bool) -> pd.DataFrame:
+def _fit(
+    pixels: np.ndarray, seeds: np.ndarray, percent: float, show_progress: bool
+) -> pd.DataFrame:
     centred = refine_center_of_mass(pixels, seeds, show_progress=show_progress)
     return _apart(refine_gaussian(pixels, centred, percent, show_progress=show_progress), seeds)
 
 
 def _refine(
-    pixels: np.ndarray, columns: pd.DataFrame, method: Refinement, percent: float, show_progress: bool
+    pixels: np.ndarray,
+    columns: pd.DataFrame,
+    method: Refinement,
+    percent: float,
+    show_progress: bool,
 ) -> pd.DataFrame:
     seeds = columns[["x", "y"]].to_numpy()
     if method == "gaussian":
@@ -188,7 +205,9 @@ def _with_widths(pixels: np.ndarray, columns: pd.DataFrame, show_progress: bool)
     """Columns that can be subtracted: those with a fit, made here where there is none."""
     if not set(FITTED) <= set(columns) or columns[FITTED].isna().all(axis=None):
         seeds = columns[["x", "y"]].to_numpy()
-        columns = refine_gaussian(pixels, seeds, PERCENT_TO_NN["gaussian"], show_progress=show_progress)
+        columns = refine_gaussian(
+            pixels, seeds, PERCENT_TO_NN["gaussian"], show_progress=show_progress
+        )
     columns = columns.dropna(subset=FITTED)
     return columns.assign(amplitude=columns["amplitude"].abs())
 

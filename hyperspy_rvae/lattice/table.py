@@ -21,7 +21,7 @@ CLOSEST_PX = 1e-3
 class Column(np.ndarray):
     """A read-only array that deep copies share, so that slicing a signal copies no table."""
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Column:
+    def __deepcopy__(self, memo: dict[int, Any] | None) -> Column:
         return self
 
 
@@ -98,7 +98,11 @@ def pack(table: pd.DataFrame) -> dict[str, Any]:
             codes, names = pd.factorize(values.astype(str))
             columns[key] = _column(codes.astype(np.int16 if len(names) < 2**15 else np.int32))
             labels[key] = [str(label) for label in names]
-    record: dict[str, Any] = {"names": [str(name) for name in table], "columns": columns, "labels": labels}
+    record: dict[str, Any] = {
+        "names": [str(name) for name in table],
+        "columns": columns,
+        "labels": labels,
+    }
     ids = table.index.to_numpy()
     if not np.array_equal(ids, np.arange(len(ids))):
         record["ids"] = _column(ids.astype(np.int64))
@@ -106,7 +110,7 @@ def pack(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def unpack(record: Mapping[str, Any]) -> pd.DataFrame:
-    """The table that :func:`pack` took apart.
+    """Rebuild the table that :func:`pack` took apart.
 
     Raises
     ------
@@ -153,12 +157,16 @@ def select_sublattice(table: pd.DataFrame, sublattice: str | None) -> pd.DataFra
         return table
     known = list(dict.fromkeys(table["sublattice"]))
     if sublattice not in known:
-        raise ValueError(f"there is no sublattice {sublattice!r}; the table has {', '.join(map(repr, known))}.")
+        raise ValueError(
+            f"there is no sublattice {sublattice!r}; the table has {', '.join(map(repr, known))}."
+        )
     return table[table["sublattice"] == sublattice]
 
 
-def replace_sublattice(table: pd.DataFrame | None, sublattice: str, found: pd.DataFrame) -> pd.DataFrame:
-    """The table with one sublattice's rows replaced by `found`; ids start anew from 0."""
+def replace_sublattice(
+    table: pd.DataFrame | None, sublattice: str, found: pd.DataFrame
+) -> pd.DataFrame:
+    """Replace one sublattice's rows by `found`; ids start anew from 0."""
     found = found.assign(sublattice=sublattice)
     kept = [] if table is None else [table[table["sublattice"] != sublattice]]
     kept = [rows for rows in kept if len(rows)]
@@ -175,7 +183,7 @@ def nearest_distance(table: pd.DataFrame, frames: int = 8) -> float:
     for _, rows in list(table.groupby("frame"))[:frames]:
         if len(rows) > 1:
             xy = rows[["x", "y"]].to_numpy()
-            distances.append(cKDTree(xy).query(xy, k=2)[0][:, 1])
+            distances.append(np.asarray(cKDTree(xy).query(xy, k=2)[0])[:, 1])
     merged = np.concatenate(distances)
     return float(np.median(merged)) if merged.size else float("nan")
 
@@ -190,7 +198,9 @@ def _frame_of(atoms: Any) -> pd.DataFrame:
     if isinstance(atoms, pd.DataFrame):
         return atoms.reset_index(drop=True)
     if isinstance(atoms, Mapping):
-        parts = [_positions(xy, f"frame {frame}").assign(frame=frame) for frame, xy in atoms.items()]
+        parts = [
+            _positions(xy, f"frame {frame}").assign(frame=frame) for frame, xy in atoms.items()
+        ]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"x": [], "y": []})
     if isinstance(atoms, (np.ndarray, list, tuple)):
         return _positions(atoms, "the positions")
@@ -227,14 +237,18 @@ def _check_places(table: pd.DataFrame, frames: int, shape: tuple[int, int]) -> N
     frame = table["frame"].to_numpy()
     if frame.min() < 0 or frame.max() >= frames:
         wrong = frame[(frame < 0) | (frame >= frames)][0]
-        raise ValueError(f"the table has atoms in frame {wrong}, but the image has frames 0 to {frames - 1}.")
+        raise ValueError(
+            f"the table has atoms in frame {wrong}, but the image has frames 0 to {frames - 1}."
+        )
     for name, size in (("x", shape[1]), ("y", shape[0])):
         values = table[name].to_numpy()
         outside = (values < -0.5) | (values >= size - 0.5)
         if outside.any():
             raise ValueError(
-                f"{outside.sum()} atoms lie outside the image in {name}, the first at {values[outside][0]:g}; "
-                f"{name} runs from 0 to {size - 1} pixels (calibrated positions must be turned into pixels, "
+                f"{outside.sum()} atoms lie outside the image in {name}, the first at "
+                f"{values[outside][0]:g}; "
+                f"{name} runs from 0 to {size - 1} pixels (calibrated positions must be "
+                "turned into pixels, "
                 "and rows and columns must not be exchanged)."
             )
     near = np.rint(table[["x", "y"]].to_numpy() / CLOSEST_PX).astype(np.int64)
@@ -242,6 +256,7 @@ def _check_places(table: pd.DataFrame, frames: int, shape: tuple[int, int]) -> N
     if twice.any():
         row = table[twice.to_numpy()].iloc[0]
         raise ValueError(
-            f"{twice.sum()} positions are there twice, the first at x {row['x']:g}, y {row['y']:g} of frame "
+            f"{twice.sum()} positions are there twice, the first at x {row['x']:g}, y "
+            f"{row['y']:g} of frame "
             f"{row['frame']}; each atom must be given once."
         )

@@ -52,10 +52,22 @@ def write_file(
     weights: Mapping[str, np.ndarray],
     overwrite: bool,
 ) -> None:
-    """Write a model that ``torch.load(path, weights_only=True)`` reads."""
+    """Write a model that ``torch.load(path, weights_only=True)`` reads.
+
+    It is written beside `path` first, so that a full disk leaves an older model whole.
+    """
+    if Path(path).exists() and not overwrite:
+        raise FileExistsError(
+            f"{os.fspath(path)!r} is there already; set overwrite=True or name another"
+        )
     tensors = {name: torch.from_numpy(value) for name, value in weights.items()}
-    with open(path, "wb" if overwrite else "xb") as file:
-        torch.save({"configuration": configuration, "weights": tensors}, file)
+    beside = Path(f"{os.fspath(path)}.part")
+    try:
+        with beside.open("wb") as file:
+            torch.save({"configuration": configuration, "weights": tensors}, file)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def read_file(path: str | os.PathLike[str]) -> tuple[str, dict[str, np.ndarray]]:

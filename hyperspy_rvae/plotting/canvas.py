@@ -13,7 +13,9 @@ Pixel = tuple[float, float, str]
 LENGTHS = {"nm", "pm", "µm", "um", "Å", "A", "angstrom", "m", "mm"}
 
 
-def image_axes(ax: Axes | None, image: np.ndarray | None, positions: np.ndarray, pixel: Pixel) -> Axes:
+def image_axes(
+    ax: Axes | None, image: np.ndarray | None, positions: np.ndarray, pixel: Pixel
+) -> Axes:
     """Prepare axes for positions in pixels.
 
     Parameters

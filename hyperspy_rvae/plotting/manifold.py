@@ -44,7 +44,9 @@ def plot_manifold(
     rows, columns, height, width = images.shape
     picture = images[::-1].transpose(0, 2, 1, 3).reshape(rows * height, columns * width)
     if ax is None:
-        ax = plt.figure(figsize=(6.4, 6.4 * max(0.3, rows * height / (columns * width))), layout="constrained").add_subplot()
+        ax = plt.figure(
+            figsize=(6.4, 6.4 * max(0.3, rows * height / (columns * width))), layout="constrained"
+        ).add_subplot()
     ax.imshow(picture, **({"cmap": "gray"} | kwargs))
     for edge in range(1, columns):
         ax.axvline(edge * width - 0.5, color="k", lw=0.5)

@@ -13,7 +13,14 @@ from hyperspy_rvae.plotting.canvas import Pixel, image_axes
 
 CYCLIC = "twilight_shifted"
 SEQUENTIAL = "viridis"
-UNITS = {"angle": "rad", "shift_x": "px", "shift_y": "px", "rotation": "rad", "sigma_x": "px", "sigma_y": "px"}
+UNITS = {
+    "angle": "rad",
+    "shift_x": "px",
+    "shift_y": "px",
+    "rotation": "rad",
+    "sigma_x": "px",
+    "sigma_y": "px",
+}
 
 
 def plot_map(
@@ -51,11 +58,12 @@ def plot_map(
         The axes drawn on.
     """
     ax = image_axes(ax, image, positions, pixel)
+    x, y = positions.T
     options: dict[str, Any] = {"s": marker_area(ax, positions), "linewidths": 0}
     if not pd.api.types.is_numeric_dtype(values):
         labels, codes = np.unique(np.asarray(values, dtype=str), return_inverse=True)
         options["cmap"] = "tab10"
-        drawn = ax.scatter(*positions.T, c=codes, **(options | kwargs))
+        drawn = ax.scatter(x, y, c=codes, **(options | kwargs))
         handles = drawn.legend_elements(num=list(range(len(labels))))[0]
         ax.legend(handles, labels, title=name)
         return ax
@@ -64,7 +72,7 @@ def plot_map(
     else:
         low, high = np.nanpercentile(values, [1, 99]) if np.isfinite(values).any() else (0.0, 1.0)
         options |= {"cmap": SEQUENTIAL, "vmin": low, "vmax": high}
-    drawn = ax.scatter(*positions.T, c=values, **(options | kwargs))
+    drawn = ax.scatter(x, y, c=values, **(options | kwargs))
     _add_colour_bar(ax, drawn, name)
     return ax
 
@@ -80,4 +88,6 @@ def _add_colour_bar(ax: Axes, drawn: PathCollection, name: str) -> None:
     units = UNITS.get(name.removesuffix("_std"))
     bar = ax.figure.colorbar(drawn, ax=ax, label=f"{name} ({units})" if units else name)
     if name == "angle":
-        bar.set_ticks([-np.pi, -np.pi / 2, 0, np.pi / 2, np.pi], labels=["−π", "−π/2", "0", "π/2", "π"])
+        bar.set_ticks(
+            [-np.pi, -np.pi / 2, 0, np.pi / 2, np.pi], labels=["−π", "−π/2", "0", "π/2", "π"]
+        )

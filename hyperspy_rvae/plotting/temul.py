@@ -61,7 +61,7 @@ def plot_vectors(
         "monitor_dpi": max(image.shape) / LONGEST_SIDE_INCHES,
         "invert_y_axis": True,
     }
-    # numpy.float32 ends in a TypeError there, and its own saving passes arguments that matplotlib dropped.
+    # float32 ends in a TypeError there, and its saving passes arguments that matplotlib dropped.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         ax = plot_polarisation_vectors(

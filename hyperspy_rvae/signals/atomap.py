@@ -1,13 +1,19 @@
-"""The way in from atomap's lattices."""
+"""The ways in from atomap's lattices and back."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from hyperspy_rvae.lattice.atomap import image_from_lattice, table_from_lattice
-from hyperspy_rvae.signals.checks import check_image
+from hyperspy_rvae.lattice.atomap import (
+    image_from_lattice,
+    table_from_lattice,
+    to_atom_lattice,
+)
+from hyperspy_rvae.signals import record
+from hyperspy_rvae.signals.checks import check_image, frame_count, movie_of
 
 if TYPE_CHECKING:
     from hyperspy.signals import Signal2D
@@ -62,12 +68,29 @@ def from_atomap(lattice: Any, signal: Signal2D | None = None) -> AtomLatticeImag
         check_image(signal)
         if signal.data.shape[-2:] != pixels.shape:
             raise ValueError(
-                f"signal has frames of {signal.data.shape[-1]} x {signal.data.shape[-2]} pixels (x, y) and the "
-                f"lattice was made on {pixels.shape[1]} x {pixels.shape[0]}; give the image it was made on."
+                f"signal has frames of {signal.data.shape[-1]} x {signal.data.shape[-2]} "
+                "pixels (x, y) and the "
+                f"lattice was made on {pixels.shape[1]} x {pixels.shape[0]}; give the image "
+                "it was made on."
             )
         image = signal._deepcopy_with_new_data(signal.data)
-        frames = max(1, signal.axes_manager.navigation_size)
-        table = pd.concat([table.assign(frame=frame) for frame in range(frames)], ignore_index=True)
+        frames = range(frame_count(signal))
+        table = pd.concat([table.assign(frame=frame) for frame in frames], ignore_index=True)
     image.set_signal_type("atom_lattice")
     image.set_atoms(table)
     return image
+
+
+def to_atomap(image: AtomLatticeImage, frame: int) -> Any:
+    """One frame as atomap's ``Atom_Lattice``; as ``AtomLatticeImage.to_atomap``."""
+    table = image.atoms
+    if frame not in range(frame_count(image)):
+        raise ValueError(
+            f"frame {frame!r} is not there; the image has frames 0 to {frame_count(image) - 1}."
+        )
+    rows = table[table["frame"] == frame]
+    if rows.empty:
+        raise ValueError(f"frame {frame} has no atoms.")
+    axis = record.image_axes(image)[-1]
+    pixels = np.asarray(movie_of(image)[frame])
+    return to_atom_lattice(pixels, rows, pixel_size=abs(axis.scale), units=axis.units or "pixel")

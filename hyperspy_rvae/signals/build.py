@@ -19,7 +19,7 @@ ABOUT = ("General", "Sample", "Acquisition_instrument")
 
 
 def atom_axis(ids: np.ndarray) -> dict[str, Any]:
-    """The axis whose value is the atom's id; uniform where the ids are evenly spaced."""
+    """Describe the axis of atom ids; uniform where they are evenly spaced."""
     ids = np.asarray(ids, dtype=np.int64)
     axis = {"name": "atom", "navigate": True}
     steps = np.unique(np.diff(ids[:2] if len(ids) < 3 else ids))
@@ -39,7 +39,7 @@ def like(
     signal_type: str,
     record: Mapping[str, Any],
 ) -> BaseSignal:
-    """A signal of another type that belongs to the same atoms.
+    """Build a signal of another type that belongs to the same atoms.
 
     Parameters
     ----------
@@ -56,7 +56,9 @@ def like(
     """
     from hyperspy.api import signals
 
-    metadata = {key: source.metadata.get_item(key) for key in ABOUT if source.metadata.has_item(key)}
+    metadata = {
+        key: source.metadata.get_item(key) for key in ABOUT if source.metadata.has_item(key)
+    }
     metadata = {key: copy.deepcopy(node.as_dictionary()) for key, node in metadata.items()}
     out = signals.BaseSignal(data, axes=axes, metadata=metadata)
     for key in source.metadata.get_item(NODE, {}).keys():

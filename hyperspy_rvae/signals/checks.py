@@ -25,12 +25,14 @@ def check_image(image: BaseSignal) -> None:
     """
     if image.axes_manager.signal_dimension != 2:
         raise ValueError(
-            f"an image with two signal axes (x, y) is needed, got {image.axes_manager.signal_dimension}; "
+            "an image with two signal axes (x, y) is needed, got "
+            f"{image.axes_manager.signal_dimension}; "
             "set them with transpose(signal_axes=2) or as_signal2D()."
         )
     if image.data.dtype.kind not in "biuf":
         raise TypeError(
-            f"real pixels are needed, got {image.data.dtype}; take the amplitude, phase or real part first."
+            f"real pixels are needed, got {image.data.dtype}; take the amplitude, phase or "
+            "real part first."
         )
     if 0 in image.data.shape:
         raise ValueError(f"the image is empty, its shape is {image.data.shape}.")
@@ -52,11 +54,16 @@ def check_pixels(data: np.ndarray, what: str = "the image") -> None:
 
 
 def movie_of(image: BaseSignal) -> np.ndarray | da.Array:
-    """The image as ``(frames, height, width)``, frames in the order of the flat navigation index."""
+    """Give the image as ``(frames, height, width)``, by flat navigation index."""
     data = image.data
     if isinstance(data, da.Array) and data.ndim > 3:
         data = data.rechunk({axis: -1 for axis in range(1, data.ndim)})
     return data.reshape(-1, *data.shape[-2:])
+
+
+def frame_count(image: BaseSignal) -> int:
+    """Give the number of frames, 1 for a single image."""
+    return max(1, image.axes_manager.navigation_size)
 
 
 def check_choice(value: object, choices: tuple[object, ...], name: str) -> None:

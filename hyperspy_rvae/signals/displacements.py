@@ -55,8 +55,10 @@ class AtomDisplacements(Signal1D):
         return str(record.read(self, "displacement")["units"])
 
     def to_dataframe(self) -> pd.DataFrame:
-        """The table of the atoms with their vectors beside it."""
-        vectors = pd.DataFrame(np.asarray(self.data), columns=self.columns, index=record.atom_ids(self))
+        """Put the vectors beside the table of the atoms."""
+        vectors = pd.DataFrame(
+            np.asarray(self.data), columns=self.columns, index=record.atom_ids(self)
+        )
         return self.atoms.join(vectors)
 
     def to_temul(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -129,7 +131,9 @@ def map_displacements(
     atoms = select_sublattice(table, sublattice)
     around = select_sublattice(table, reference)
     if sublattice == reference:
-        raise ValueError(f"sublattice and reference are both {reference!r}; displacements need two sublattices.")
+        raise ValueError(
+            f"sublattice and reference are both {reference!r}; displacements need two sublattices."
+        )
     axes = record.image_axes(image)
     factors, name = _units(axes[-1], axes[-2], units)
     vectors = _by_frame(atoms, around)
@@ -162,7 +166,7 @@ def _by_frame(atoms: pd.DataFrame, around: pd.DataFrame) -> np.ndarray:
 
 
 def _units(x_axis: Any, y_axis: Any, units: Units) -> tuple[np.ndarray, str]:
-    """What to multiply u and v in pixels with, and the name of what comes out."""
+    """Find what u and v in pixels are to be multiplied with, and the units then."""
     if units == "px":
         return np.ones(2), "px"
     target = "pm" if units == "pm" else x_axis.units

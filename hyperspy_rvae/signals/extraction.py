@@ -12,9 +12,15 @@ from hyperspy_rvae.lattice.axes import Axis, pack_axes
 from hyperspy_rvae.lattice.table import nearest_distance, pack, select_sublattice
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import atom_axis, like
-from hyperspy_rvae.signals.checks import check_choice, check_image, movie_of
+from hyperspy_rvae.signals.checks import check_choice, check_image, frame_count, movie_of
 from hyperspy_rvae.subimages.stack import cut_stack
-from hyperspy_rvae.subimages.windows import SMALLEST, Edge, check_window, grid_centres, whole_windows
+from hyperspy_rvae.subimages.windows import (
+    SMALLEST,
+    Edge,
+    check_window,
+    grid_centres,
+    whole_windows,
+)
 
 if TYPE_CHECKING:
     from hyperspy_rvae.signals.image import AtomLatticeImage
@@ -39,14 +45,18 @@ def extract(
     check_image(image)
     check_choice(centres, get_args(Centres), "centres")
     if step is not None and centres == "atoms":
-        raise ValueError("step is the distance between the points of a grid; it needs centres='grid'.")
+        raise ValueError(
+            "step is the distance between the points of a grid; it needs centres='grid'."
+        )
     atoms = None
     if centres == "atoms" or window_size is None:
         atoms = select_sublattice(image.atoms, sublattice)
     size = neighbourhood(atoms) if window_size is None else window_size
     spacing = float("nan") if atoms is None else nearest_distance(atoms)
     check_window(size, image.data.shape[-2:], order, edge, spacing)
-    table = grid_table(image, size, size // 2 if step is None else step) if centres == "grid" else atoms
+    table = (
+        grid_table(image, size, size // 2 if step is None else step) if centres == "grid" else atoms
+    )
     table = table if edge == "reflect" else _whole(table, size, image.data.shape[-2:])
     axes = record.image_axes(image)
     return like(
@@ -63,11 +73,12 @@ def extract(
 
 
 def neighbourhood(table: pd.DataFrame) -> int:
-    """The odd number of pixels nearest to 2.5 distances between neighbours, at least 5."""
+    """Find the odd window nearest to 2.5 distances between neighbours."""
     spacing = nearest_distance(table)
     if np.isnan(spacing):
         raise ValueError(
-            "no frame has two atoms, so a window cannot be chosen from the distance between neighbours; "
+            "no frame has two atoms, so a window cannot be chosen from the distance between "
+            "neighbours; "
             "give window_size."
         )
     size = max(SMALLEST, 2 * int(NEIGHBOURHOOD * spacing / 2) + 1)
@@ -76,9 +87,9 @@ def neighbourhood(table: pd.DataFrame) -> int:
 
 
 def grid_table(image: AtomLatticeImage, size: int, step: int) -> pd.DataFrame:
-    """A table whose atoms are the points of a grid, the same in every frame."""
+    """Make a table of the points of a grid, the same in every frame."""
     xy = grid_centres(image.data.shape[-2:], size, step)
-    frames = np.arange(max(1, image.axes_manager.navigation_size))
+    frames = np.arange(frame_count(image))
     x, y = np.tile(xy, (len(frames), 1)).T
     return pd.DataFrame({"frame": frames.repeat(len(xy)), "x": x, "y": y, "sublattice": "grid"})
 
@@ -87,7 +98,8 @@ def _whole(table: pd.DataFrame, size: int, shape: tuple[int, int]) -> pd.DataFra
     kept = table[whole_windows(table[["x", "y"]].to_numpy(), size, shape)]
     if kept.empty:
         raise ValueError(
-            f"none of the {len(table)} atoms has a whole window of {size} px in the image of {shape[1]} x "
+            f"none of the {len(table)} atoms has a whole window of {size} px in the image of "
+            f"{shape[1]} x "
             f"{shape[0]} pixels (x, y); take a smaller window or edge='reflect'."
         )
     return kept

@@ -36,7 +36,9 @@ def fit_and_encode(
     show = wants_progress(show_progressbar)
     model = RVAE(**parameters)
     windows = training_share(windows_of(subimages), max_subimages, parameters.get("seed"), show)
-    with tqdm(total=parameters.get("epochs"), desc="training", unit="epoch", disable=not show) as bar:
+    with tqdm(
+        total=parameters.get("epochs"), desc="training", unit="epoch", disable=not show
+    ) as bar:
 
         def advance(epoch: int, record: dict[str, float]) -> None:
             bar.set_postfix({"loss": f"{record['loss']:.2f}"}, refresh=False)
@@ -51,12 +53,15 @@ def encode(subimages: AtomSubimages, model: RVAE) -> AtomLatents:
     from hyperspy_rvae.models import RVAE
 
     if not isinstance(model, RVAE):
-        raise TypeError(f"model must be a fitted hyperspy_rvae.models.RVAE, got {type(model).__name__}.")
+        raise TypeError(
+            f"model must be a fitted hyperspy_rvae.models.RVAE, got {type(model).__name__}."
+        )
     windows = windows_of(subimages)
     described = {"configuration": model.configuration(), "weights": model.weights()}
     if windows.shape[1:] != tuple(model.window_shape_):
         raise ValueError(
-            f"the subimages are {windows.shape[2]} x {windows.shape[1]} pixels and the model was fitted to "
+            f"the subimages are {windows.shape[2]} x {windows.shape[1]} pixels and the model "
+            "was fitted to "
             f"{model.window_shape_[1]} x {model.window_shape_[0]} (x, y); cut windows of that size."
         )
     names = latent_columns(model)
@@ -101,7 +106,7 @@ def encode_block(windows: np.ndarray, model: RVAE) -> np.ndarray:
 
 
 def windows_of(subimages: AtomSubimages) -> np.ndarray | da.Array:
-    """The windows as ``(n, height, width)``."""
+    """Give the windows as ``(n, height, width)``."""
     record.atom_ids(subimages)
     return subimages.data
 

@@ -61,7 +61,7 @@ def frame_of(image: BaseSignal | np.ndarray, frame: int) -> np.ndarray:
 
 
 def wants_progress(show_progressbar: bool | None) -> bool:
-    """The user's word, or HyperSpy's preference."""
+    """Take the user's word, or else HyperSpy's preference."""
     return hs.preferences.General.show_progressbar if show_progressbar is None else show_progressbar
 
 

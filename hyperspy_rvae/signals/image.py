@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from hyperspy.signals import LazySignal2D, Signal2D
 
-from hyperspy_rvae.lattice.table import as_table, replace_sublattice, select_sublattice
+from hyperspy_rvae.lattice.finding import Contrast
+from hyperspy_rvae.lattice.routes import Refinement
+from hyperspy_rvae.lattice.table import as_table
 from hyperspy_rvae.signals import record
-from hyperspy_rvae.signals.checks import check_choice, check_image, movie_of
+from hyperspy_rvae.signals.atomap import to_atomap
+from hyperspy_rvae.signals.checks import check_image, frame_count
 from hyperspy_rvae.signals.displacements import AtomDisplacements, Units, map_displacements
 from hyperspy_rvae.signals.extraction import Centres, extract
-from hyperspy_rvae.signals.frames import each_frame
+from hyperspy_rvae.signals.finding import find, find_second, refine
 from hyperspy_rvae.subimages.windows import Edge
 
 if TYPE_CHECKING:
@@ -23,11 +25,6 @@ if TYPE_CHECKING:
 
     from hyperspy_rvae.signals.latents import AtomLatents
     from hyperspy_rvae.signals.subimages import AtomSubimages
-
-Contrast = Literal["bright", "dark"]
-Refinement = Literal["gaussian", "center_of_mass"]
-
-_logger = logging.getLogger(__name__)
 
 
 class AtomLatticeImage(Signal2D):
@@ -92,7 +89,7 @@ class AtomLatticeImage(Signal2D):
         2
         """
         check_image(self)
-        record.write_table(self, as_table(atoms, self._frame_count, self.data.shape[-2:]))
+        record.write_table(self, as_table(atoms, frame_count(self), self.data.shape[-2:]))
 
     def find_atoms(
         self,
@@ -126,24 +123,7 @@ class AtomLatticeImage(Signal2D):
         ValueError
             If nothing is found, `separation` is impossible, or pixels are not finite.
         """
-        from hyperspy_rvae.lattice.finding import bright_atoms, estimate_separation
-        from hyperspy_rvae.lattice.routes import find_columns
-
-        check_image(self)
-        check_choice(contrast, get_args(Contrast), "contrast")
-        self._check_name(sublattice)
-        movie = movie_of(self)
-        if separation is None:
-            separation = estimate_separation(bright_atoms(np.asarray(movie[0]), contrast))
-            _logger.info("atoms are at least %.1f px apart, as estimated from the first frame", separation)
-        found = each_frame(
-            find_columns,
-            movie,
-            [(separation, contrast, refine)] * len(movie),
-            show_progressbar,
-        )
-        before = record.current_table(self) if record.has_table(self) else None
-        self._replace(replace_sublattice(before, sublattice, found))
+        find(self, separation, sublattice, contrast, refine, show_progressbar)
 
     def find_sublattice(
         self,
@@ -175,22 +155,7 @@ class AtomLatticeImage(Signal2D):
         ValueError
             If `reference` is unknown, or its atoms form no lattice.
         """
-        from hyperspy_rvae.lattice.routes import find_second_columns
-
-        check_image(self)
-        self._check_name(sublattice)
-        if sublattice == reference:
-            raise ValueError(f"the new sublattice needs another name than its reference, {reference!r}.")
-        table = self.atoms
-        select_sublattice(table, reference)
-        table = table[table["sublattice"] != sublattice]
-        found = each_frame(
-            find_second_columns,
-            movie_of(self),
-            [(rows, reference, tuple(position)) for rows in self._by_frame(table)],
-            show_progressbar,
-        )
-        self._replace(replace_sublattice(table, sublattice, found))
+        find_second(self, sublattice, reference, position, show_progressbar)
 
     def refine_atoms(
         self,
@@ -223,19 +188,7 @@ class AtomLatticeImage(Signal2D):
         ValueError
             If `sublattice` is unknown or there are no atoms yet.
         """
-        from hyperspy_rvae.lattice.routes import refine_columns
-
-        check_image(self)
-        check_choice(method, get_args(Refinement), "method")
-        table = self.atoms
-        select_sublattice(table, sublattice)
-        refined = each_frame(
-            refine_columns,
-            movie_of(self),
-            [(rows, sublattice, method, percent_to_nn) for rows in self._by_frame(table)],
-            show_progressbar,
-        )
-        self._replace(refined)
+        refine(self, sublattice, method, percent_to_nn, show_progressbar)
 
     def extract_subimages(
         self,
@@ -347,17 +300,7 @@ class AtomLatticeImage(Signal2D):
             One ``Sublattice`` for each sublattice of the frame. atomap has one pixel size; it is
             that of the x axis.
         """
-        from hyperspy_rvae.lattice.atomap import to_atom_lattice
-
-        table = self.atoms
-        if frame not in range(self._frame_count):
-            raise ValueError(f"frame {frame!r} is not there; the image has frames 0 to {self._frame_count - 1}.")
-        rows = table[table["frame"] == frame]
-        if rows.empty:
-            raise ValueError(f"frame {frame} has no atoms.")
-        axis = record.image_axes(self)[-1]
-        image = np.asarray(movie_of(self)[frame])
-        return to_atom_lattice(image, rows, pixel_size=axis.scale, units=axis.units or "pixel")
+        return to_atomap(self, frame)
 
     def plot_atoms(self, **kwargs: Any) -> Axes:
         """Plot the image with its atoms as markers, one colour a sublattice, frame by frame.
@@ -375,21 +318,6 @@ class AtomLatticeImage(Signal2D):
         from hyperspy_rvae.signals.markers import plot_markers
 
         return plot_markers(self, self.atoms, **kwargs)
-
-    @property
-    def _frame_count(self) -> int:
-        return max(1, self.axes_manager.navigation_size)
-
-    def _by_frame(self, table: pd.DataFrame) -> list[pd.DataFrame]:
-        return [table[table["frame"] == frame] for frame in range(self._frame_count)]
-
-    def _replace(self, table: pd.DataFrame) -> None:
-        record.write_table(self, as_table(table, self._frame_count, self.data.shape[-2:]))
-
-    @staticmethod
-    def _check_name(sublattice: object) -> None:
-        if not isinstance(sublattice, str) or not sublattice:
-            raise ValueError(f"a sublattice needs a name, such as 'A', got {sublattice!r}.")
 
 
 class LazyAtomLatticeImage(LazySignal2D, AtomLatticeImage):

@@ -52,8 +52,10 @@ class AtomLatents(Signal1D):
         return RVAE.rebuild(described["configuration"], described["weights"])
 
     def to_dataframe(self) -> pd.DataFrame:
-        """The table of the atoms with their latents beside it."""
-        values = pd.DataFrame(np.asarray(self.data), columns=self.columns, index=record.atom_ids(self))
+        """Put the latents beside the table of the atoms."""
+        values = pd.DataFrame(
+            np.asarray(self.data), columns=self.columns, index=record.atom_ids(self)
+        )
         return self.atoms.join(values)
 
     def plot_map(
@@ -98,7 +100,9 @@ class AtomLatents(Signal1D):
         here = everything[everything["frame"] == frame]
         if here.empty:
             frames = everything["frame"]
-            raise ValueError(f"frame {frame!r} has no atoms; there are frames {frames.min()} to {frames.max()}.")
+            raise ValueError(
+                f"frame {frame!r} has no atoms; there are frames {frames.min()} to {frames.max()}."
+            )
         return plot_map(
             here[["x", "y"]].to_numpy(),
             here[column].to_numpy(),
@@ -116,7 +120,8 @@ class AtomLatents(Signal1D):
         ----------
         size
             Number of images along each side. They lie at the quantiles of the latents that are
-            there, 1 % to 99 %, at zero angle and shift; further content latents stay at their median.
+            there, 1 % to 99 %, at zero angle and shift; further content latents stay at their
+            median.
         ax
             Axes to draw on; new ones if not given.
         **kwargs
@@ -136,7 +141,9 @@ class AtomLatents(Signal1D):
         content = [name for name in model.latent_names_ if name[0] == "z"]
         missing = [name for name in content if name not in latents]
         if missing:
-            raise ValueError(f"the content latents {', '.join(missing)} were cut off; plot before slicing them.")
+            raise ValueError(
+                f"the content latents {', '.join(missing)} were cut off; plot before slicing them."
+            )
         steps = np.linspace(0.01, 0.99, size)
         across = latents[content[0]].quantile(steps).to_numpy()
         up = latents[content[1]].quantile(steps).to_numpy() if len(content) > 1 else np.zeros(1)

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 import hyperspy.api as hs
 import numpy as np
 
+from hyperspy_rvae.lattice.table import nearest_distance
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
     from hyperspy_rvae.signals.image import AtomLatticeImage
 
+SHARE = 0.3  # of the distance to the nearest neighbour
 COLOURS = ("tab:red", "tab:cyan", "tab:orange", "tab:green", "tab:purple", "tab:pink")
-SIZE = 5
 
 
 def plot_markers(image: AtomLatticeImage, table: pd.DataFrame, **kwargs: Any) -> Axes:
@@ -31,15 +33,17 @@ def plot_markers(image: AtomLatticeImage, table: pd.DataFrame, **kwargs: Any) ->
     """
     image.plot(**kwargs)
     x_axis, y_axis = image.axes_manager.signal_axes
+    spacing = nearest_distance(table)
+    size = SHARE * abs(x_axis.scale) * (spacing if np.isfinite(spacing) else 10.0)
     table = table.assign(
         x=table["x"] * x_axis.scale + x_axis.offset, y=table["y"] * y_axis.scale + y_axis.offset
     )
     for number, (name, rows) in enumerate(table.groupby("sublattice", sort=False)):
         markers = hs.plot.markers.Points(
             offsets=_offsets(rows, image.axes_manager._navigation_shape_in_array),
-            sizes=SIZE,
+            sizes=size,
             color=COLOURS[number % len(COLOURS)],
-            units="points",
+            units="x",
             name=str(name),
         )
         image.add_marker(markers)

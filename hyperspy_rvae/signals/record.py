@@ -37,7 +37,7 @@ def has_table(signal: BaseSignal) -> bool:
 
 
 def stored_table(signal: BaseSignal) -> pd.DataFrame:
-    """The table as it was stored, before any crop or slice."""
+    """Read the table as it was stored, before any crop or slice."""
     if not has_table(signal):
         raise ValueError(
             "there are no atoms yet: find them with find_atoms(), give them with set_atoms(), or "
@@ -47,17 +47,17 @@ def stored_table(signal: BaseSignal) -> pd.DataFrame:
 
 
 def stored_axes(signal: BaseSignal) -> list[Axis]:
-    """The axes of the image when its atoms were last seen in step with it."""
+    """Read the image's axes of when its atoms were last seen in step."""
     return unpack_axes(read(signal, "axes"))
 
 
 def current_table(image: BaseSignal) -> pd.DataFrame:
-    """The image's table on its pixels and frames of today."""
+    """Give the image's table on its pixels and frames of today."""
     return move_table(stored_table(image), followed_axes(image))
 
 
 def followed_axes(image: BaseSignal) -> list[Axis]:
-    """The stored axes, brought up to date with the image's own.
+    """Bring the stored axes up to date with the image's own.
 
     Raises
     ------
@@ -70,7 +70,8 @@ def followed_axes(image: BaseSignal) -> list[Axis]:
     if lost < 0 or any(axis.size > 1 for axis in live[:lost]):
         raise ValueError(
             f"the atoms were set on an image with {len(live) - 2} navigation axes and it has "
-            f"{len(now) - 2} now, so their frames are not known; take frames with inav, which keeps "
+            f"{len(now) - 2} now, so their frames are not known; take frames with inav, "
+            "which keeps "
             "the atoms in step, or set the atoms again."
         )
     squeezed = [id(axis) for axis in live[:lost]]
@@ -80,14 +81,18 @@ def followed_axes(image: BaseSignal) -> list[Axis]:
     for was, axis in zip(stored[:-2], followed[:-2], strict=True):
         if not axis.taken and abs(axis.step) != abs(was.step):
             raise ValueError(
-                f"frames were summed along the navigation axis ({was.size} became {axis.size}), so an atom "
+                f"frames were summed along the navigation axis ({was.size} became "
+                f"{axis.size}), so an atom "
                 "no longer belongs to one frame; set the atoms of the summed frames anew."
             )
     return followed
 
 
 def note_slice(image: BaseSignal, sliced: BaseSignal, array_slices: tuple[Any, ...]) -> None:
-    """Note on `sliced` which part of `image` it is; `array_slices` as HyperSpy's slicer has them."""
+    """Note on `sliced` which part of `image` it is.
+
+    `array_slices` is what HyperSpy's slicer makes of the slices: one an axis, in array order.
+    """
     if not has_table(image):
         return
     now = iter(image_axes(sliced))
@@ -141,7 +146,8 @@ def atom_ids(signal: BaseSignal) -> np.ndarray:
     """
     if signal.axes_manager.navigation_dimension != 1:
         raise ValueError(
-            f"which atoms these are is not known: the signal has {signal.axes_manager.navigation_dimension} "
+            "which atoms these are is not known: the signal has "
+            f"{signal.axes_manager.navigation_dimension} "
             "navigation axes, needed is the one of the atoms; take atoms with inav[k : k + 1]."
         )
     return np.rint(signal.axes_manager.navigation_axes[0].axis).astype(np.int64)

@@ -37,12 +37,15 @@ def cut_stack(
     frame, xy = table["frame"].to_numpy(), table[["x", "y"]].to_numpy()
     if not isinstance(movie, da.Array):
         return cut_block(movie, frame, xy, size, order)
-    movie = movie.rechunk({1: -1, 2: -1})
-    ends = np.cumsum(movie.chunks[0])
+    whole = movie.rechunk({1: -1, 2: -1})
+    ends = np.cumsum(whole.chunks[0])
+    starts = ends - whole.chunks[0]
     parts = []
-    for block, first, end in zip(movie.to_delayed().ravel(), ends - movie.chunks[0], ends, strict=True):
-        for rows in _pieces(*np.searchsorted(frame, [first, end]), size):
-            cut = dask.delayed(cut_block)(block, frame[rows] - first, xy[rows], size, order, int(first))
+    for block, first, end in zip(whole.to_delayed().ravel(), starts, ends, strict=True):
+        for rows in _pieces(frame, first, end, size):
+            cut = dask.delayed(cut_block)(
+                block, frame[rows] - first, xy[rows], size, order, int(first)
+            )
             parts.append(da.from_delayed(cut, (rows.stop - rows.start, size, size), np.float32))
     return da.concatenate(parts) if parts else da.empty((0, size, size), dtype=np.float32)
 
@@ -75,14 +78,16 @@ def cut_block(
         rows = slice(*np.searchsorted(frame, [k, k + 1]))
         if not np.isfinite(movie[k]).all():
             raise ValueError(
-                f"frame {first + k} has {np.sum(~np.isfinite(movie[k]))} pixels that are NaN or infinite; "
+                f"frame {first + k} has {np.sum(~np.isfinite(movie[k]))} pixels that are NaN "
+                "or infinite; "
                 "replace them (or leave the frame out with inav) before cutting subimages."
             )
         windows[rows] = cut_windows(movie[k], xy[rows], size, order)
     return windows
 
 
-def _pieces(start: int, end: int, size: int) -> list[slice]:
-    """Slices of up to 64 MB of windows each."""
+def _pieces(frame: np.ndarray, first: int, end: int, size: int) -> list[slice]:
+    """Slices of the atoms in frames `first` to `end`, of up to 64 MB of windows each."""
+    start, stop = np.searchsorted(frame, [first, end])
     step = max(1, AT_ONCE // size**2)
-    return [slice(k, min(k + step, end)) for k in range(start, end, step)]
+    return [slice(k, min(k + step, stop)) for k in range(start, stop, step)]

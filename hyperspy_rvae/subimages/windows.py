@@ -26,19 +26,21 @@ def check_window(size: int, shape: tuple[int, int], order: int, edge: str, spaci
     edge
         What to do with windows that leave the image.
     spacing
-        Distance between neighbouring atoms in pixels, for the advice in the error; NaN if not known.
+        Distance between neighbouring atoms in pixels, for the advice in errors; NaN if unknown.
     """
     advice = f", here about {2.5 * spacing:.0f} px" if np.isfinite(spacing) else ""
     if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
         raise TypeError(f"window_size must be a whole number of pixels, got {size!r}.")
     if size < SMALLEST:
         raise ValueError(
-            f"window_size must be at least {SMALLEST} px, got {size}; a window should hold the nearest "
+            f"window_size must be at least {SMALLEST} px, got {size}; a window should hold "
+            "the nearest "
             f"neighbours{advice}."
         )
     if size > min(shape):
         raise ValueError(
-            f"window_size is {size} px and the image has only {shape[1]} x {shape[0]} (x, y); take a smaller "
+            f"window_size is {size} px and the image has only {shape[1]} x {shape[0]} (x, "
+            "y); take a smaller "
             f"window; it should hold the nearest neighbours{advice}."
         )
     if order not in (0, 1, 2, 3, 4, 5):
@@ -68,7 +70,10 @@ def whole_windows(xy: np.ndarray, size: int, shape: tuple[int, int]) -> np.ndarr
     half = (size - 1) / 2
     height, width = shape
     return (
-        (xy[:, 0] >= half) & (xy[:, 0] <= width - 1 - half) & (xy[:, 1] >= half) & (xy[:, 1] <= height - 1 - half)
+        (xy[:, 0] >= half)
+        & (xy[:, 0] <= width - 1 - half)
+        & (xy[:, 1] >= half)
+        & (xy[:, 1] <= height - 1 - half)
     )
 
 
@@ -101,7 +106,12 @@ def cut_windows(image: np.ndarray, xy: np.ndarray, size: int, order: int = 3) ->
         x, y = xy[start : start + step].T
         points = np.broadcast_arrays(y[:, None, None] + grid[:, None], x[:, None, None] + grid)
         map_coordinates(
-            spline, points, output=windows[start : start + step], order=order, mode="mirror", prefilter=False
+            spline,
+            points,
+            output=windows[start : start + step],
+            order=order,
+            mode="mirror",
+            prefilter=False,
         )
     return windows
 

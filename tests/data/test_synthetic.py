@@ -6,7 +6,9 @@ from hyperspy_rvae.data.synthetic import gaussian_columns
 
 
 def test_columns_are_where_the_truth_says():
-    image, truth = polar_perovskite((5, 4), lattice_px=24.0, noise=0.0, brightness=1.0, displacement_px=(0.7, -1.1))
+    image, truth = polar_perovskite(
+        (5, 4), lattice_px=24.0, noise=0.0, brightness=1.0, displacement_px=(0.7, -1.1)
+    )
     pixels = image.data - 0.2
     for row in truth.itertuples():
         x, y = round(row.x), round(row.y)

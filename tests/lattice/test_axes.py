@@ -78,20 +78,38 @@ def test_units_are_converted():
 
 def test_ellipses_follow_a_rebin_in_one_direction():
     table = pd.DataFrame(
-        {"frame": 0, "x": [20.0], "y": [10.0], "sublattice": "A", "sigma_x": [4.0], "sigma_y": [2.0], "rotation": [0.0]}
+        {
+            "frame": 0,
+            "x": [20.0],
+            "y": [10.0],
+            "sublattice": "A",
+            "sigma_x": [4.0],
+            "sigma_y": [2.0],
+            "rotation": [0.0],
+        }
     )
     y = Axis("y", "", 1.0, 0.0, 40, 40)
     x = Axis("x", "", 4.0, 1.5, 15, 60, origin=1.5, step=4.0)
     moved = move_table(table, [y, x]).iloc[0]
     assert sorted([moved["sigma_x"], moved["sigma_y"]]) == pytest.approx([1.0, 2.0])
-    long = moved["rotation"] if moved["sigma_x"] > moved["sigma_y"] else moved["rotation"] + np.pi / 2
+    long = (
+        moved["rotation"] if moved["sigma_x"] > moved["sigma_y"] else moved["rotation"] + np.pi / 2
+    )
     assert abs(np.sin(long)) == pytest.approx(1.0)
 
 
 def test_a_turned_ellipse_keeps_its_covariance():
     angle, wide, narrow = 0.5, 3.0, 1.5
     table = pd.DataFrame(
-        {"frame": 0, "x": [20.0], "y": [10.0], "sublattice": "A", "sigma_x": [wide], "sigma_y": [narrow], "rotation": [angle]}
+        {
+            "frame": 0,
+            "x": [20.0],
+            "y": [10.0],
+            "sublattice": "A",
+            "sigma_x": [wide],
+            "sigma_y": [narrow],
+            "rotation": [angle],
+        }
     )
     y = Axis("y", "", 1.0, 0.0, 40, 40)
     x = Axis("x", "", -1.0, 59.0, 60, 60, origin=59.0, step=-1.0)

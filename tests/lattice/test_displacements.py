@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from hyperspy_rvae.lattice.displacements import check_centred, coordination, displacements, neighbour_centres
+from hyperspy_rvae.lattice.displacements import (
+    check_centred,
+    coordination,
+    displacements,
+    neighbour_centres,
+)
 
 
 @pytest.fixture(params=[0.0, 0.7], ids=["straight", "turned"])
@@ -10,7 +15,10 @@ def cells(request):
     cos, sin = np.cos(request.param), np.sin(request.param)
     turn = np.array([[cos, sin], [-sin, cos]])
     corners = np.stack(np.meshgrid(np.arange(8), np.arange(6)), -1).reshape(-1, 2) * [12.0, 13.5]
-    centres = (np.stack(np.meshgrid(np.arange(7), np.arange(5)), -1).reshape(-1, 2) + 0.5) * [12.0, 13.5]
+    centres = (np.stack(np.meshgrid(np.arange(7), np.arange(5)), -1).reshape(-1, 2) + 0.5) * [
+        12.0,
+        13.5,
+    ]
     shifts = np.random.default_rng(2).normal(0, 0.8, centres.shape)
     return corners @ turn, (centres + shifts) @ turn, shifts @ turn
 

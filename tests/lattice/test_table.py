@@ -68,10 +68,14 @@ def test_other_types_are_refused():
 
 
 def test_pack_and_unpack_give_the_table_back():
-    table = as_table(frame_of(frame=[0, 1, 1], element=["Ba", "Ti", "Ba"], depth=[1, 2, 3]), 2, SHAPE)
+    table = as_table(
+        frame_of(frame=[0, 1, 1], element=["Ba", "Ti", "Ba"], depth=[1, 2, 3]), 2, SHAPE
+    )
     pd.testing.assert_frame_equal(unpack(pack(table)), table, check_dtype=False)
     some = table.iloc[[0, 2]]
-    pd.testing.assert_frame_equal(unpack(pack(some)), some, check_dtype=False, check_index_type=False)
+    pd.testing.assert_frame_equal(
+        unpack(pack(some)), some, check_dtype=False, check_index_type=False
+    )
 
 
 def test_deep_copies_share_the_columns():

@@ -17,7 +17,7 @@ def film():
 
 @pytest.fixture
 def known(lazy):
-    """A calibrated image with the true columns of both sublattices, and their true displacements."""
+    """A calibrated image with the true columns of both sublattices, and true vectors."""
     image, truth = polar_perovskite((9, 6), displacement_px=(0.4, -0.6), pixel_pm=20.0)
     image.axes_manager.signal_axes[1].scale = 0.03
     image.set_atoms(truth.drop(columns=["u", "v"]))
@@ -29,7 +29,11 @@ def test_the_sign_is_the_negative_of_atomaps_and_the_same_as_temuls(film):
     ours = s.displacement_map("B", "A").to_dataframe()
     a, b = film.sublattice_list
     a.construct_zone_axes()
-    vectors = np.array(a.get_polarization_from_second_sublattice(*a.zones_axis_average_distances[:2], b).metadata.vector_list)
+    vectors = np.array(
+        a.get_polarization_from_second_sublattice(
+            *a.zones_axis_average_distances[:2], b
+        ).metadata.vector_list
+    )
     centres, theirs = vectors[:, :2].astype(float), vectors[:, 2:].astype(float)
     atoms = centres - theirs  # atomap: centre minus atom
     distance = np.hypot(*(ours[["x", "y"]].to_numpy()[:, None] - atoms).transpose(2, 0, 1))
@@ -70,7 +74,9 @@ def test_frames_are_measured_one_by_one():
     centres = np.stack(np.meshgrid(np.arange(4), np.arange(3)), -1).reshape(-1, 2) * 10.0 + 13.0
     rows = []
     for frame in range(3):
-        rows += [(frame, *p, "A") for p in xy] + [(frame, x + frame / 5, y, "B") for x, y in centres]
+        rows += [(frame, *p, "A") for p in xy] + [
+            (frame, x + frame / 5, y, "B") for x, y in centres
+        ]
     image = hs.signals.Signal2D(np.zeros((3, 50, 60)))
     image.set_signal_type("atom_lattice")
     image.set_atoms(pd.DataFrame(rows, columns=["frame", "x", "y", "sublattice"]))

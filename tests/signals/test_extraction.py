@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from hyperspy_rvae.signals import AtomSubimages, LazyAtomSubimages
-
 from hyperspy_rvae.data.synthetic import gaussian_columns
+from hyperspy_rvae.signals import AtomSubimages, LazyAtomSubimages
 
 SHAPE = (70, 90)
 SPACING = 11.0
@@ -17,7 +16,10 @@ SPACING = 11.0
 @pytest.fixture
 def lattice(lazy):
     """Three frames of a square lattice of 11 px, drifting by (0.4, -0.3) px a frame."""
-    xy = np.stack(np.meshgrid(np.arange(7), np.arange(5)), -1).reshape(-1, 2) * SPACING + [10.0, 12.0]
+    xy = np.stack(np.meshgrid(np.arange(7), np.arange(5)), -1).reshape(-1, 2) * SPACING + [
+        10.0,
+        12.0,
+    ]
     frames = {k: xy + [0.4 * k, -0.3 * k] for k in range(3)}
     pixels = np.stack([gaussian_columns(SHAPE, p, np.ones(len(p)), 2.0) for p in frames.values()])
     image = hs.signals.Signal2D(pixels)
@@ -93,14 +95,18 @@ def test_cropped_images_give_the_same_windows(lattice):
     rows = np.isin(whole.atoms.index, ids)
     inside = slice(1, -1)  # a spline knows where the image ends
     np.testing.assert_allclose(
-        np.asarray(part.data)[:, inside, inside], np.asarray(whole.data)[rows][:, inside, inside], atol=2e-3
+        np.asarray(part.data)[:, inside, inside],
+        np.asarray(whole.data)[rows][:, inside, inside],
+        atol=2e-3,
     )
 
 
 def test_one_frame_gives_its_own_windows(lattice):
     one = lattice.inav[2].extract_subimages(9)
     assert list(one.atoms.index) == list(range(70, 105))
-    np.testing.assert_array_equal(np.asarray(one.data), np.asarray(lattice.extract_subimages(9).data)[70:])
+    np.testing.assert_array_equal(
+        np.asarray(one.data), np.asarray(lattice.extract_subimages(9).data)[70:]
+    )
 
 
 def test_noise_of_any_type_can_be_cut(lattice):

@@ -46,7 +46,16 @@ def model(angles):
 def test_latents_of_atoms_are_those_of_the_model(subimages, model):
     z = subimages.encode(model)
     assert type(z) is (LazyAtomLatents if subimages._lazy else AtomLatents)
-    assert z.columns == ["angle", "shift_x", "shift_y", "z1", "angle_std", "shift_x_std", "shift_y_std", "z1_std"]
+    assert z.columns == [
+        "angle",
+        "shift_x",
+        "shift_y",
+        "z1",
+        "angle_std",
+        "shift_x_std",
+        "shift_y_std",
+        "z1_std",
+    ]
     values, std = model.transform(np.asarray(subimages.data), return_std=True)
     np.testing.assert_allclose(np.asarray(z.data), np.hstack([values, std]), rtol=1e-4, atol=1e-5)
     assert list(z.atoms.index) == list(range(COUNT))
@@ -66,7 +75,10 @@ def test_fit_gives_one_latents_signal_with_its_model_inside(subimages):
     np.testing.assert_array_equal(np.asarray(z.data), np.asarray(again.data))
     assert len(z.model.history_) == 2
     np.testing.assert_allclose(
-        z.model.transform(np.asarray(subimages.data)), np.asarray(z.data)[:, :4], rtol=1e-4, atol=1e-5
+        z.model.transform(np.asarray(subimages.data)),
+        np.asarray(z.data)[:, :4],
+        rtol=1e-4,
+        atol=1e-5,
     )
 
 
@@ -141,7 +153,9 @@ def test_weights_that_do_not_fit_their_configuration_are_refused(subimages, mode
     z = subimages.encode(model)
     name = next(iter(model.weights()))
     z.metadata.Atoms.model.weights.as_dictionary()
-    z.metadata.set_item("Atoms.model", {"configuration": model.configuration(), "weights": {name: np.zeros(3)}})
+    z.metadata.set_item(
+        "Atoms.model", {"configuration": model.configuration(), "weights": {name: np.zeros(3)}}
+    )
     with pytest.raises(ValueError, match="weights"):
         z.model  # noqa: B018
 

@@ -18,7 +18,9 @@ def offsets(found, true):
 @pytest.fixture(scope="module")
 def perovskite():
     """Small perovskite whose B columns are faint and overlapped, and its true columns."""
-    return polar_perovskite((6, 4), lattice_px=13.0, brightness=0.4, displacement_px=(0.5, -0.3), seed=2)
+    return polar_perovskite(
+        (6, 4), lattice_px=13.0, brightness=0.4, displacement_px=(0.5, -0.3), seed=2
+    )
 
 
 @pytest.fixture
@@ -94,7 +96,9 @@ def test_only_the_named_sublattice_is_refined(image, truth):
 
 def test_every_frame_of_a_movie_is_found_and_refined(perovskite, lazy):
     still = perovskite[0].isig[:60, :50]
-    frames = np.stack([np.roll(still.data, shift, axis=(0, 1)) for shift in ((0, 0), (1, 2), (2, 4))])
+    frames = np.stack(
+        [np.roll(still.data, shift, axis=(0, 1)) for shift in ((0, 0), (1, 2), (2, 4))]
+    )
     movie = hs.signals.Signal2D(frames)
     movie.set_signal_type("atom_lattice")
     movie = movie.as_lazy() if lazy else movie
@@ -202,7 +206,9 @@ def test_lazy_frames_that_cannot_be_used_are_named(perovskite):
     assert not image.metadata.has_item("Atoms")
 
 
-@pytest.mark.parametrize("method", ["find_sublattice", "refine_atoms", "extract_subimages", "fit_rvae"])
+@pytest.mark.parametrize(
+    "method", ["find_sublattice", "refine_atoms", "extract_subimages", "fit_rvae"]
+)
 def test_what_needs_atoms_says_so(method):
     image = AtomLatticeImage(np.random.default_rng(0).random((20, 30)))
     with pytest.raises(ValueError, match=r"no atoms yet: find them with find_atoms\(\)"):

@@ -111,7 +111,9 @@ def test_one_content_latent_gives_one_row(known):
     assert ax.images[0].get_array().shape == (11, 44)
 
 
-@pytest.mark.parametrize("style", ["colormap", "vector", "contour", "colorwheel", "polar_colorwheel"])
+@pytest.mark.parametrize(
+    "style", ["colormap", "vector", "contour", "colorwheel", "polar_colorwheel"]
+)
 def test_arrows_point_where_the_atoms_went(known, style):
     d = known.displacement_map("B", "A", units="pm")
     ax = d.plot(image=known, plot_style=style)

@@ -144,7 +144,9 @@ def test_files_keep_the_table_and_what_had_happened(movie, tmp_path, extension):
 
 
 def test_table_columns_of_any_name_survive(movie, tmp_path):
-    table = movie.atoms.assign(**{"depth / nm": np.arange(6) / 7, "a.b": ["x", "y", "x", "y", "ß", "x"], "_z": 1})
+    table = movie.atoms.assign(
+        **{"depth / nm": np.arange(6) / 7, "a.b": ["x", "y", "x", "y", "ß", "x"], "_z": 1}
+    )
     movie.set_atoms(table)
     for extension in FILE_FORMATS:
         path = tmp_path / f"movie.{extension}"

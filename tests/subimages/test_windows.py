@@ -62,7 +62,11 @@ def test_grid_windows_are_whole_and_evenly_spaced(size, step):
         ((9.5, SHAPE, 3, "drop", np.nan), TypeError, "whole number of pixels, got 9.5"),
         ((True, SHAPE, 3, "drop", np.nan), TypeError, "whole number"),
         ((9, SHAPE, 7, "drop", np.nan), ValueError, "order must be 0 to 5"),
-        ((9, SHAPE, 3, "pad", np.nan), ValueError, "edge must be one of .*'drop', 'reflect'.*'pad'"),
+        (
+            (9, SHAPE, 3, "pad", np.nan),
+            ValueError,
+            "edge must be one of .*'drop', 'reflect'.*'pad'",
+        ),
     ],
 )
 def test_impossible_windows_are_refused(arguments, error, message):
