@@ -53,11 +53,11 @@ def plot_manifold(
     for edge in range(1, rows):
         ax.axhline(edge * height - 0.5, color="k", lw=0.5)
     shown = np.linspace(0, columns - 1, min(5, columns)).astype(int)
-    ax.set_xticks((shown + 0.5) * width - 0.5, [f"{across[k]:.1f}" for k in shown])
+    ax.set_xticks((shown + 0.5) * width - 0.5, [f"{across[k].round(1) + 0:.1f}" for k in shown])
     ax.set_xlabel(names[0])
     ax.set_yticks([])
     if len(names) > 1:
         shown = np.linspace(0, rows - 1, min(5, rows)).astype(int)
-        ax.set_yticks((rows - shown - 0.5) * height - 0.5, [f"{up[k]:.1f}" for k in shown])
+        ax.set_yticks((rows - shown - 0.5) * height - 0.5, [f"{up[k].round(1) + 0:.1f}" for k in shown])
         ax.set_ylabel(names[1])
     return ax
