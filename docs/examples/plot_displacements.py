@@ -2,8 +2,8 @@
 Displacements across a domain wall
 ==================================
 
-A synthetic perovskite, whose B columns are displaced one way left of a wall and the other way right of
-it. Both sublattices are found, and the displacements are compared with the known ones.
+A synthetic perovskite, whose B columns are displaced one way left of a wall and the other way
+right of it. Both sublattices are found, and the displacements are compared with the known ones.
 """
 
 import hyperspy.api as hs

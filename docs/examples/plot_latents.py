@@ -2,8 +2,8 @@
 Orientations and content of MoS2
 ================================
 
-A real image of a monolayer with a hole and adatoms, which comes with temul-toolkit. A window around each
-metal column goes to an rVAE, and its latents are mapped back to where the columns are.
+A real image of a monolayer with a hole and adatoms, which comes with temul-toolkit. A window
+around each metal column goes to an rVAE, and its latents are mapped back to where the columns are.
 """
 
 import hyperspy.api as hs
@@ -21,7 +21,8 @@ z = s.fit_rvae(window_size=25, latent_dim=2, epochs=15, seed=0)
 z.plot_manifold(size=7)
 
 # %%
-# Where in the image they occur: adatoms, the rim of the hole and a gradient of the background stand out.
+# Where in the image they occur: adatoms, the rim of the hole and a gradient of the background
+# stand out.
 z.plot_map("z1", image=s)
 
 # %%

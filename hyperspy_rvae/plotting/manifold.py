@@ -53,11 +53,15 @@ def plot_manifold(
     for edge in range(1, rows):
         ax.axhline(edge * height - 0.5, color="k", lw=0.5)
     shown = np.linspace(0, columns - 1, min(5, columns)).astype(int)
-    ax.set_xticks((shown + 0.5) * width - 0.5, [f"{across[k].round(1) + 0:.1f}" for k in shown])
+    ax.set_xticks((shown + 0.5) * width - 0.5, _numbers(across[shown]))
     ax.set_xlabel(names[0])
     ax.set_yticks([])
     if len(names) > 1:
         shown = np.linspace(0, rows - 1, min(5, rows)).astype(int)
-        ax.set_yticks((rows - shown - 0.5) * height - 0.5, [f"{up[k].round(1) + 0:.1f}" for k in shown])
+        ax.set_yticks((rows - shown - 0.5) * height - 0.5, _numbers(up[shown]))
         ax.set_ylabel(names[1])
     return ax
+
+
+def _numbers(values: np.ndarray) -> list[str]:
+    return [f"{value:.1f}" for value in np.round(values, 1) + 0.0]  # no "-0.0"

@@ -243,3 +243,11 @@ def test_an_image_without_contrast_has_no_atoms():
     image = AtomLatticeImage(np.full((20, 30), 7.0))
     with pytest.raises(ValueError, match="every pixel is 7"):
         image.find_atoms(separation=4)
+
+
+def test_only_images_hold_atoms():
+    with pytest.raises(ValueError, match="signal dimension"):
+        AtomLatticeImage(np.zeros(5))
+    sublattice = am.dummy_data.get_simple_cubic_sublattice()
+    with pytest.raises(ValueError, match=r"two signal axes \(x, y\) is needed, got 1"):
+        hrv.from_atomap(sublattice, hs.signals.Signal1D(sublattice.image))
