@@ -117,8 +117,8 @@ def _latent_maps(output: Path, epochs: int, seed: int) -> list[str]:
         f"MoS2: {len(image.atoms)} atoms found, {len(latents.atoms)} with a whole window of "
         f"{MOS2_WINDOW} px;",
         f"  rVAE of latents {', '.join(latents.model.latent_names_)} after "
-        f"{len(latents.model.history_)} epochs: "
-        f"loss {last['loss']:.1f}, noise variance {latents.model.noise_variance_:.3g}.",
+        f"{len(latents.model.history_)} epochs: loss {last['loss']:.1f}, noise variance "
+        f"{latents.model.noise_variance_:.3g}.",
         "  mos2_atoms, mos2_angle, mos2_z1, mos2_z2, mos2_manifold (.png), mos2_image, "
         "mos2_latents (.hspy)",
     ]

@@ -83,14 +83,11 @@ class Axis:
         both = step > 0 and (_whole(step) or _whole(1 / step)) and _whole(edge * max(1.0, 1 / step))
         if step <= 0 or not inside or not (cropped or rebinned or both):
             raise ValueError(
-                f"axis {self.name or 'without a name'} had {self.size} pixels of "
-                f"{self.scale:g} {self.units} from "
-                f"{self.offset:g} when its atoms were noted and has {now.size} of "
-                f"{now.scale:g} {now.units} from "
-                f"{now.offset:g} now, which is no crop and no rebin: it was calibrated anew "
-                "besides, and the two "
-                "cannot be told apart. Calibrate before setting the atoms or crop with isig, "
-                "or set the atoms again."
+                f"axis {self.name or 'without a name'} had {self.size} pixels of {self.scale:g} "
+                f"{self.units} from {self.offset:g} when its atoms were noted and has {now.size} "
+                f"of {now.scale:g} {now.units} from {now.offset:g} now, which is no crop and no "
+                "rebin: it was calibrated anew besides, and the two cannot be told apart. "
+                "Calibrate before setting the atoms or crop with isig, or set the atoms again."
             )
         return self._onto(now, start, step)
 

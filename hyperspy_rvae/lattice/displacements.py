@@ -54,9 +54,8 @@ def coordination(atoms: np.ndarray, reference: np.ndarray) -> tuple[int, float]:
     """
     if len(reference) < 3:
         raise ValueError(
-            f"the reference sublattice has {len(reference)} atoms; at least 3 are needed to "
-            "tell which "
-            "of them surround an atom."
+            f"the reference sublattice has {len(reference)} atoms; at least 3 are needed to tell "
+            "which of them surround an atom."
         )
     many = min(MOST_NEIGHBOURS, len(reference))
     shells = np.median(cKDTree(reference).query(atoms, k=many)[0], axis=0)
@@ -106,16 +105,14 @@ def check_centred(vectors: np.ndarray, reach: float) -> None:
     finite = np.isfinite(vectors).all(1)
     if not finite.any():
         raise ValueError(
-            "no atom has all its reference neighbours around it, so there is no displacement "
-            "to measure; "
-            "look at both sublattices with plot_atoms()."
+            "no atom has all its reference neighbours around it, so there is no displacement to "
+            "measure; look at both sublattices with plot_atoms()."
         )
     off = float(np.median(np.hypot(*vectors[finite].T)))
     if off > OFF_CENTRE * reach:
         raise ValueError(
             f"the atoms lie {off:.2f} px from the centre of their reference neighbours "
-            "throughout, which are "
-            f"within {reach:.2f} px: they do not sit between these, so their centre is no "
-            "ideal site. Choose "
-            "as reference the sublattice whose atoms surround them."
+            f"throughout, which are within {reach:.2f} px: they do not sit between these, so "
+            "their centre is no ideal site. Choose as reference the sublattice whose atoms "
+            "surround them."
         )

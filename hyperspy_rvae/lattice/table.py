@@ -246,10 +246,9 @@ def _check_places(table: pd.DataFrame, frames: int, shape: tuple[int, int]) -> N
         if outside.any():
             raise ValueError(
                 f"{outside.sum()} atoms lie outside the image in {name}, the first at "
-                f"{values[outside][0]:g}; "
-                f"{name} runs from 0 to {size - 1} pixels (calibrated positions must be "
-                "turned into pixels, "
-                "and rows and columns must not be exchanged)."
+                f"{values[outside][0]:g}; {name} runs from 0 to {size - 1} pixels (calibrated "
+                "positions must be turned into pixels, and rows and columns must not be "
+                "exchanged)."
             )
     near = np.rint(table[["x", "y"]].to_numpy() / CLOSEST_PX).astype(np.int64)
     twice = pd.DataFrame({"frame": frame, "x": near[:, 0], "y": near[:, 1]}).duplicated()
@@ -257,6 +256,5 @@ def _check_places(table: pd.DataFrame, frames: int, shape: tuple[int, int]) -> N
         row = table[twice.to_numpy()].iloc[0]
         raise ValueError(
             f"{twice.sum()} positions are there twice, the first at x {row['x']:g}, y "
-            f"{row['y']:g} of frame "
-            f"{row['frame']}; each atom must be given once."
+            f"{row['y']:g} of frame {row['frame']}; each atom must be given once."
         )

@@ -68,10 +68,9 @@ def from_atomap(lattice: Any, signal: Signal2D | None = None) -> AtomLatticeImag
         check_image(signal)
         if signal.data.shape[-2:] != pixels.shape:
             raise ValueError(
-                f"signal has frames of {signal.data.shape[-1]} x {signal.data.shape[-2]} "
-                "pixels (x, y) and the "
-                f"lattice was made on {pixels.shape[1]} x {pixels.shape[0]}; give the image "
-                "it was made on."
+                f"signal has frames of {signal.data.shape[-1]} x {signal.data.shape[-2]} pixels "
+                f"(x, y) and the lattice was made on {pixels.shape[1]} x {pixels.shape[0]}; give "
+                "the image it was made on."
             )
         image = signal._deepcopy_with_new_data(signal.data)
         frames = range(frame_count(signal))

@@ -26,8 +26,8 @@ def check_image(image: BaseSignal) -> None:
     if image.axes_manager.signal_dimension != 2:
         raise ValueError(
             "an image with two signal axes (x, y) is needed, got "
-            f"{image.axes_manager.signal_dimension}; "
-            "set them with transpose(signal_axes=2) or as_signal2D()."
+            f"{image.axes_manager.signal_dimension}; set them with transpose(signal_axes=2) or "
+            "as_signal2D()."
         )
     if image.data.dtype.kind not in "biuf":
         raise TypeError(

@@ -78,8 +78,7 @@ def neighbourhood(table: pd.DataFrame) -> int:
     if np.isnan(spacing):
         raise ValueError(
             "no frame has two atoms, so a window cannot be chosen from the distance between "
-            "neighbours; "
-            "give window_size."
+            "neighbours; give window_size."
         )
     size = max(SMALLEST, 2 * int(NEIGHBOURHOOD * spacing / 2) + 1)
     _logger.info("window_size is %d px; nearest neighbours are %.1f px apart", size, spacing)
@@ -99,8 +98,7 @@ def _whole(table: pd.DataFrame, size: int, shape: tuple[int, int]) -> pd.DataFra
     if kept.empty:
         raise ValueError(
             f"none of the {len(table)} atoms has a whole window of {size} px in the image of "
-            f"{shape[1]} x "
-            f"{shape[0]} pixels (x, y); take a smaller window or edge='reflect'."
+            f"{shape[1]} x {shape[0]} pixels (x, y); take a smaller window or edge='reflect'."
         )
     return kept
 

@@ -60,9 +60,9 @@ def encode(subimages: AtomSubimages, model: RVAE) -> AtomLatents:
     described = {"configuration": model.configuration(), "weights": model.weights()}
     if windows.shape[1:] != tuple(model.window_shape_):
         raise ValueError(
-            f"the subimages are {windows.shape[2]} x {windows.shape[1]} pixels and the model "
-            "was fitted to "
-            f"{model.window_shape_[1]} x {model.window_shape_[0]} (x, y); cut windows of that size."
+            f"the subimages are {windows.shape[2]} x {windows.shape[1]} pixels and the model was "
+            f"fitted to {model.window_shape_[1]} x {model.window_shape_[0]} (x, y); cut windows "
+            "of that size."
         )
     names = latent_columns(model)
     return like(

@@ -48,7 +48,10 @@ def stored_table(signal: BaseSignal) -> pd.DataFrame:
 
 def stored_axes(signal: BaseSignal) -> list[Axis]:
     """Read the image's axes of when its atoms were last seen in step."""
-    return unpack_axes(read(signal, "axes"))
+    axes = read(signal, "axes")
+    if isinstance(axes, str):
+        raise ValueError(axes)
+    return unpack_axes(axes)
 
 
 def current_table(image: BaseSignal) -> pd.DataFrame:
@@ -70,9 +73,8 @@ def followed_axes(image: BaseSignal) -> list[Axis]:
     if lost < 0 or any(axis.size > 1 for axis in live[:lost]):
         raise ValueError(
             f"the atoms were set on an image with {len(live) - 2} navigation axes and it has "
-            f"{len(now) - 2} now, so their frames are not known; take frames with inav, "
-            "which keeps "
-            "the atoms in step, or set the atoms again."
+            f"{len(now) - 2} now, so their frames are not known; take frames with inav, which "
+            "keeps the atoms in step, or set the atoms again."
         )
     squeezed = [id(axis) for axis in live[:lost]]
     stored = [axis.pick(0) if id(axis) in squeezed else axis for axis in stored]
@@ -81,9 +83,8 @@ def followed_axes(image: BaseSignal) -> list[Axis]:
     for was, axis in zip(stored[:-2], followed[:-2], strict=True):
         if not axis.taken and abs(axis.step) != abs(was.step):
             raise ValueError(
-                f"frames were summed along the navigation axis ({was.size} became "
-                f"{axis.size}), so an atom "
-                "no longer belongs to one frame; set the atoms of the summed frames anew."
+                f"frames were summed along the navigation axis ({was.size} became {axis.size}), so "
+                "an atom no longer belongs to one frame; set the atoms of the summed frames anew."
             )
     return followed
 
@@ -95,10 +96,15 @@ def note_slice(image: BaseSignal, sliced: BaseSignal, array_slices: tuple[Any, .
     """
     if not has_table(image):
         return
+    try:
+        followed = followed_axes(image)
+    except ValueError as error:  # the slice is right all the same; what was lost stays lost
+        write(sliced, "axes", str(error))
+        return
     now = iter(image_axes(sliced))
     cuts = iter(array_slices)
     axes = []
-    for axis in followed_axes(image):
+    for axis in followed:
         if not axis.taken:
             cut = next(cuts)
             axis = axis.sliced(next(now)) if isinstance(cut, slice) else axis.pick(int(cut))
@@ -147,7 +153,7 @@ def atom_ids(signal: BaseSignal) -> np.ndarray:
     if signal.axes_manager.navigation_dimension != 1:
         raise ValueError(
             "which atoms these are is not known: the signal has "
-            f"{signal.axes_manager.navigation_dimension} "
-            "navigation axes, needed is the one of the atoms; take atoms with inav[k : k + 1]."
+            f"{signal.axes_manager.navigation_dimension} navigation axes, needed is the one of "
+            "the atoms; take atoms with inav[k : k + 1]."
         )
     return np.rint(signal.axes_manager.navigation_axes[0].axis).astype(np.int64)

@@ -78,9 +78,9 @@ def cut_block(
         rows = slice(*np.searchsorted(frame, [k, k + 1]))
         if not np.isfinite(movie[k]).all():
             raise ValueError(
-                f"frame {first + k} has {np.sum(~np.isfinite(movie[k]))} pixels that are NaN "
-                "or infinite; "
-                "replace them (or leave the frame out with inav) before cutting subimages."
+                f"frame {first + k} has {np.sum(~np.isfinite(movie[k]))} pixels that are NaN or "
+                "infinite; replace them (or leave the frame out with inav) before cutting "
+                "subimages."
             )
         windows[rows] = cut_windows(movie[k], xy[rows], size, order)
     return windows

@@ -33,15 +33,13 @@ def check_window(size: int, shape: tuple[int, int], order: int, edge: str, spaci
         raise TypeError(f"window_size must be a whole number of pixels, got {size!r}.")
     if size < SMALLEST:
         raise ValueError(
-            f"window_size must be at least {SMALLEST} px, got {size}; a window should hold "
-            "the nearest "
-            f"neighbours{advice}."
+            f"window_size must be at least {SMALLEST} px, got {size}; a window should hold the "
+            f"nearest neighbours{advice}."
         )
     if size > min(shape):
         raise ValueError(
-            f"window_size is {size} px and the image has only {shape[1]} x {shape[0]} (x, "
-            "y); take a smaller "
-            f"window; it should hold the nearest neighbours{advice}."
+            f"window_size is {size} px and the image has only {shape[1]} x {shape[0]} (x, y); "
+            f"take a smaller window; it should hold the nearest neighbours{advice}."
         )
     if order not in (0, 1, 2, 3, 4, 5):
         raise ValueError(f"order must be 0 to 5 (1 linear, 3 cubic spline), got {order!r}.")

@@ -125,6 +125,18 @@ def test_a_crop_that_was_calibrated_besides_raises(movie):
         changed.atoms  # noqa: B018
 
 
+def test_images_whose_atoms_were_lost_can_still_be_sliced(movie):
+    calibrated = cropped(movie.deepcopy())
+    calibrated.axes_manager.signal_axes[0].scale = 0.33
+    for image in (movie.sum(0), calibrated):
+        part = image.isig[2:20, 3:]
+        assert part.data.shape[-1] == 18
+        with pytest.raises(ValueError, match="set the atoms"):
+            part.atoms  # noqa: B018
+        part.set_atoms({0: np.array([[3.0, 4.0]])})
+        assert len(part.isig[1:, :].atoms) == 1
+
+
 def test_the_table_that_comes_out_is_a_copy(movie):
     table = movie.atoms
     table["x"] = 0.0
