@@ -81,8 +81,8 @@ def demo(output: Path, *, overwrite: bool = False, epochs: int = MOS2_EPOCHS, se
         return _refuse(
             f"{output} already holds {', '.join(there)}; add --overwrite or name another --output."
         )
-    if epochs < 1:
-        return _refuse(f"--epochs must be at least 1, got {epochs}.")
+    if epochs < 1 or seed < 0:
+        return _refuse(f"--epochs must be at least 1 and --seed at least 0, got {epochs}, {seed}.")
     os.environ.setdefault("MPLBACKEND", "Agg")
     output.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()

@@ -14,6 +14,8 @@ from hyperspy_rvae.lattice.atomap import FITTED, bright_pixels, columns_of, set_
 if TYPE_CHECKING:
     from atomap.api import Sublattice
 
+SPARSE = 1.5  # times the spacing of the image
+
 
 def find_peaks(image: np.ndarray, separation: float, *, threshold: float = 0.02) -> np.ndarray:
     """Find the brightest pixels, as atomap's ``get_atom_positions`` does.
@@ -45,7 +47,7 @@ def refine_center_of_mass(
     positions: np.ndarray,
     percent_to_nn: float = 0.25,
     *,
-    mask_radius: float | None = None,
+    spacing: float | None = None,
     show_progress: bool = False,
 ) -> np.ndarray:
     """Move each atom to the centre of mass of the pixels around it.
@@ -58,8 +60,9 @@ def refine_center_of_mass(
         Shape ``(n, 2)``, x and y in pixels.
     percent_to_nn
         Radius of the mask, as a fraction of the distance to the atom's nearest neighbour.
-    mask_radius
-        Radius of the mask in pixels, instead of ``percent_to_nn``.
+    spacing
+        Distance between neighbouring columns of the image in pixels. Where the atoms given are
+        far sparser than that, as dopants are, it stands for the distance to their neighbours.
     show_progress
         Show atomap's progress bar.
 
@@ -71,10 +74,10 @@ def refine_center_of_mass(
     seeds = np.asarray(positions, float).reshape(-1, 2)
     if not len(seeds):
         return seeds.copy()
-    sublattice, reach = _neighboured(bright_pixels(image), seeds)
+    sublattice, reach = _neighboured(bright_pixels(image), seeds, spacing)
     with np.errstate(all="ignore"):  # a mask full of zeros has no centre; it is caught below
         sublattice.refine_atom_positions_using_center_of_mass(
-            show_progressbar=show_progress, **_mask(percent_to_nn, mask_radius, reach)
+            show_progressbar=show_progress, **_mask(percent_to_nn, reach)
         )
     refined = np.asarray(sublattice.atom_positions, float)
     return np.where(_sound(refined, seeds, reach, image.shape)[:, None], refined, seeds)
@@ -85,7 +88,7 @@ def refine_gaussian(
     positions: np.ndarray,
     percent_to_nn: float = 0.40,
     *,
-    mask_radius: float | None = None,
+    spacing: float | None = None,
     show_progress: bool = False,
 ) -> pd.DataFrame:
     """Fit an elliptical Gaussian to each atom on its own.
@@ -98,8 +101,9 @@ def refine_gaussian(
         Shape ``(n, 2)``, x and y in pixels.
     percent_to_nn
         Radius of the mask, as a fraction of the distance to the atom's nearest neighbour.
-    mask_radius
-        Radius of the mask in pixels, instead of ``percent_to_nn``.
+    spacing
+        Distance between neighbouring columns of the image in pixels. Where the atoms given are
+        far sparser than that, as dopants are, it stands for the distance to their neighbours.
     show_progress
         Show atomap's progress bar.
 
@@ -115,10 +119,10 @@ def refine_gaussian(
     seeds = np.asarray(positions, float).reshape(-1, 2)
     if not len(seeds):
         return pd.DataFrame(columns=["x", "y", *FITTED], dtype=float)
-    sublattice, reach = _neighboured(bright_pixels(image), seeds)
+    sublattice, reach = _neighboured(bright_pixels(image), seeds, spacing)
     with np.errstate(all="ignore"):  # runaway fits overflow; they are caught below
         sublattice.refine_atom_positions_using_2d_gaussian(
-            show_progressbar=show_progress, **_mask(percent_to_nn, mask_radius, reach)
+            show_progressbar=show_progress, **_mask(percent_to_nn, reach)
         )
     table = columns_of(sublattice)
     refined = table[["x", "y"]].to_numpy()
@@ -152,22 +156,30 @@ def subtract_columns(image: np.ndarray, columns: pd.DataFrame) -> np.ndarray:
     return np.asarray(image, dtype=np.float64) - model
 
 
-def _neighboured(image: np.ndarray, seeds: np.ndarray) -> tuple[Sublattice, np.ndarray]:
-    """Sublattice with its neighbours known, and each atom's distance to the nearest."""
+def _neighboured(
+    image: np.ndarray, seeds: np.ndarray, spacing: float | None
+) -> tuple[Sublattice, np.ndarray]:
+    """Sublattice with its neighbours known, and each atom's distance to the nearest.
+
+    The distances are all the same where they are not those of the atoms themselves.
+    """
     from atomap.api import Sublattice
 
     sublattice = Sublattice(seeds, image)
     if len(seeds) == 1:  # a lone atom has no neighbour to measure its mask by
         sublattice.atom_list[0].nearest_neighbor_list = []
-        return sublattice, np.array([min(image.shape) / 2])
+        return sublattice, np.array([spacing or min(image.shape) / 2])
     sublattice.find_nearest_neighbors(nearest_neighbors=min(9, len(seeds)))
-    return sublattice, np.asarray(KDTree(seeds).query(seeds, k=2)[0])[:, 1]
+    reach = np.asarray(KDTree(seeds).query(seeds, k=2)[0])[:, 1]
+    if spacing and np.median(reach) > SPARSE * spacing:
+        reach = np.full(len(seeds), spacing)
+    return sublattice, reach
 
 
-def _mask(percent_to_nn: float, mask_radius: float | None, reach: np.ndarray) -> dict[str, float]:
-    if mask_radius is None and len(reach) > 1:
+def _mask(percent_to_nn: float, reach: np.ndarray) -> dict[str, float]:
+    if len(set(reach)) > 1:
         return {"percent_to_nn": percent_to_nn}
-    return {"mask_radius": mask_radius or percent_to_nn * float(reach[0])}
+    return {"mask_radius": percent_to_nn * float(reach[0])}
 
 
 def _sound(

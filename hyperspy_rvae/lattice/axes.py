@@ -7,6 +7,7 @@ leave no other trace. A pixel index of the table ``i`` is now at ``(i - origin) 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ import pandas as pd
 
 CLOSE = 1e-4
 PIXELS = {"px", "pix", "pixel", "pixels"}  # pint knows the typographer's, of 1/96 inch
+SPELLED = {"A": "angstrom"}  # an ampere, to pint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +33,9 @@ class Axis:
         Index of the table at today's index 0, and its change from one index to the next.
     taken
         True where one index was taken, so that the axis is gone; `origin` says which.
+    stride
+        Pixels of the table for one of today's, as far as slices skipped them and no sum took
+        them in.
     """
 
     name: str
@@ -42,11 +47,13 @@ class Axis:
     origin: float = 0.0
     step: float = 1.0
     taken: bool = False
+    stride: float = 1.0
 
     def sliced(self, now: Axis) -> Axis:
         """Give the axis after what is known to be a slice."""
         start = (now.offset - self.offset) / self.scale
-        return self._onto(now, start, now.scale / self.scale)
+        step = now.scale / self.scale
+        return dataclasses.replace(self._onto(now, start, step), stride=self.stride * abs(step))
 
     def pick(self, index: int) -> Axis:
         """Give the axis after one index was taken from it."""
@@ -93,7 +100,11 @@ class Axis:
 
     def _onto(self, now: Axis, start: float, step: float) -> Axis:
         return dataclasses.replace(
-            now, count=self.count, origin=self.origin + start * self.step, step=self.step * step
+            now,
+            count=self.count,
+            origin=self.origin + start * self.step,
+            step=self.step * step,
+            stride=self.stride,
         )
 
 
@@ -105,6 +116,7 @@ def unit_factor(units: str, target: str) -> float:
     ValueError
         If one cannot be converted to the other, or is not known.
     """
+    units, target = SPELLED.get(units, units), SPELLED.get(target, target)
     if units == target:
         return 1.0
     import pint
@@ -130,19 +142,39 @@ def pack_axes(axes: Sequence[Axis]) -> dict[str, list[Any]]:
 
 
 def unpack_axes(record: Mapping[str, Any]) -> list[Axis]:
-    """Rebuild the axes that :func:`pack_axes` took apart."""
+    """Rebuild the axes that :func:`pack_axes` took apart.
+
+    Raises
+    ------
+    ValueError
+        If the record is not one that :func:`pack_axes` makes, as in a damaged or foreign file.
+    """
     kinds = {"name": str, "units": str, "size": int, "count": int, "taken": bool}
     try:
-        rows = zip(*(list(record[field.name]) for field in dataclasses.fields(Axis)), strict=True)
         names = [field.name for field in dataclasses.fields(Axis)]
-        return [
-            Axis(**{n: kinds.get(n, float)(v) for n, v in zip(names, row, strict=True)})
+        rows = zip(*(list(record[name]) for name in names), strict=True)
+        axes = [
+            Axis(
+                **{
+                    name: kinds.get(name, float)(value)
+                    for name, value in zip(names, row, strict=True)
+                }
+            )
             for row in rows
         ]
-    except (KeyError, TypeError, ValueError) as error:
+        for axis in axes:
+            numbers = np.array([axis.scale, axis.offset, axis.origin, axis.step, axis.stride])
+            if not np.isfinite(numbers).all() or 0 in (axis.scale, axis.step, axis.stride):
+                raise ValueError("an axis has a scale of 0 or numbers that are not finite")
+            if axis.size < 1 or axis.count < 1:
+                raise ValueError("an axis has no pixels")
+        if len(axes) < 2:
+            raise ValueError("an image has at least two axes")
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(
-            f"the axes stored with the table of atoms cannot be read: {error!r}."
+            f"the axes stored with the atoms cannot be read ({error}); set the atoms again."
         ) from error
+    return axes
 
 
 def move_table(table: pd.DataFrame, axes: Sequence[Axis]) -> pd.DataFrame:
@@ -160,6 +192,12 @@ def move_table(table: pd.DataFrame, axes: Sequence[Axis]) -> pd.DataFrame:
     table
         Atoms that have left the image or whose frame is gone are left out; ids stay.
     """
+    frames = math.prod(axis.count for axis in axes[:-2])
+    if len(table) and table["frame"].max() >= frames:
+        raise ValueError(
+            f"the table has atoms in frame {table['frame'].max()} and was made on an image of "
+            f"{frames} frames; the file is damaged, set the atoms again."
+        )
     if all(
         axis.origin == 0 and axis.step == 1 and axis.size == axis.count and not axis.taken
         for axis in axes
@@ -178,6 +216,8 @@ def move_table(table: pd.DataFrame, axes: Sequence[Axis]) -> pd.DataFrame:
         if f"{name}_std" in moved:
             moved[f"{name}_std"] /= abs(axis.step)
     moved = _move_ellipses(moved, x_axis.step, y_axis.step)
+    if "amplitude" in moved:  # a volume: sums over pixels keep it, skipped pixels take their share
+        moved["amplitude"] /= x_axis.stride * y_axis.stride
     return moved[keep].sort_values("frame", kind="stable")
 
 

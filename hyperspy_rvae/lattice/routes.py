@@ -19,6 +19,7 @@ from hyperspy_rvae.lattice.atomap_fits import (
 )
 from hyperspy_rvae.lattice.finding import Contrast, bright_atoms, find_positions
 from hyperspy_rvae.lattice.sites import cell_sites, lattice_vectors
+from hyperspy_rvae.lattice.table import nearest_distance
 
 Refinement = Literal["gaussian", "center_of_mass"]
 PERCENT_TO_NN = {"gaussian": 0.4, "center_of_mass": 0.25}
@@ -75,8 +76,8 @@ def find_second_columns(
     image
         Shape ``(height, width)``.
     columns
-        Columns of this frame that are known already; all are subtracted before the fit, those
-        without widths after a fit of their own.
+        Columns of this frame that are known already. They are subtracted before the fit, a
+        sublattice without any widths after a fit of its own; columns whose fit failed are not.
     reference
         Sublattice that spans the cell.
     position
@@ -87,14 +88,17 @@ def find_second_columns(
     Returns
     -------
     columns
-        As :func:`find_columns` gives them.
+        As :func:`find_columns` gives them; none where the frame has no reference.
     """
     contrast = contrast_of(check_frame(image), columns)
     pixels = bright_atoms(image, contrast)
     corners = columns.loc[columns["sublattice"] == reference, ["x", "y"]].to_numpy()
+    if not len(corners):
+        return pd.DataFrame(columns=["x", "y"], dtype=np.float64)
     sites = cell_sites(corners, lattice_vectors(corners), position)
+    spacing = spacing_of(columns)
     for _, known in columns.groupby("sublattice", sort=False):
-        pixels = subtract_columns(pixels, _with_widths(pixels, known, show_progress))
+        pixels = subtract_columns(pixels, _with_widths(pixels, known, spacing, show_progress))
     pixels = bright_atoms(pixels)
     return _signed(_fit(pixels, sites, PERCENT_TO_NN_BETWEEN["gaussian"], show_progress), contrast)
 
@@ -134,6 +138,7 @@ def refine_columns(
     contrast = contrast_of(check_frame(image), columns)
     pixels = bright_atoms(image, contrast)
     names = list(dict.fromkeys(columns["sublattice"]))
+    spacing = spacing_of(columns)
     refined = columns.copy()
     for name in names:
         rows = refined["sublattice"] == name
@@ -141,10 +146,12 @@ def refine_columns(
             usual = PERCENT_TO_NN if name == names[0] else PERCENT_TO_NN_BETWEEN
             percent = usual[method] if percent_to_nn is None else percent_to_nn
             refined = _put(
-                refined, rows, _refine(pixels, refined[rows], method, percent, show_progress)
+                refined,
+                rows,
+                _refine(pixels, refined[rows], method, percent, spacing, show_progress),
             )
         if name != names[-1]:
-            known = _with_widths(pixels, refined[rows], show_progress)
+            known = _with_widths(pixels, refined[rows], spacing, show_progress)
             pixels = bright_atoms(subtract_columns(pixels, known))
     return _signed(refined, contrast)
 
@@ -157,6 +164,13 @@ def contrast_of(image: np.ndarray, columns: pd.DataFrame) -> Contrast:
     return "bright" if np.mean(image[y, x]) >= np.mean(image) else "dark"
 
 
+def spacing_of(columns: pd.DataFrame) -> float | None:
+    """Distance between neighbours of the densest sublattice in pixels; None if there are none."""
+    distances = [nearest_distance(rows) for _, rows in columns.groupby("sublattice")]
+    known = [distance for distance in distances if np.isfinite(distance)]
+    return min(known) if known else None
+
+
 def check_frame(image: np.ndarray) -> np.ndarray:
     """Refuse frames without contrast, or with pixels that are NaN or infinite."""
     bad = np.sum(~np.isfinite(image))
@@ -164,7 +178,7 @@ def check_frame(image: np.ndarray) -> np.ndarray:
         raise ValueError(
             f"{bad} pixels are NaN or infinite; replace them, or leave the frame out with inav."
         )
-    if np.ptp(image) == 0:
+    if image.min() == image.max():
         raise ValueError(
             f"every pixel is {image.flat[0]:g}, so there is nothing to find or to fit."
         )
@@ -183,13 +197,15 @@ def _refine(
     columns: pd.DataFrame,
     method: Refinement,
     percent: float,
+    spacing: float | None,
     show_progress: bool,
 ) -> pd.DataFrame:
     seeds = columns[["x", "y"]].to_numpy()
-    if method == "gaussian":
-        return _apart(refine_gaussian(pixels, seeds, percent, show_progress=show_progress), seeds)
-    xy = refine_center_of_mass(pixels, seeds, percent, show_progress=show_progress)
-    return _apart(pd.DataFrame(xy, columns=["x", "y"]), seeds)
+    refine = refine_gaussian if method == "gaussian" else refine_center_of_mass
+    found = refine(pixels, seeds, percent, spacing=spacing, show_progress=show_progress)
+    if not isinstance(found, pd.DataFrame):
+        found = pd.DataFrame(found, columns=["x", "y"])
+    return _apart(found, seeds)
 
 
 def _apart(columns: pd.DataFrame, seeds: np.ndarray) -> pd.DataFrame:
@@ -201,13 +217,13 @@ def _apart(columns: pd.DataFrame, seeds: np.ndarray) -> pd.DataFrame:
     return columns
 
 
-def _with_widths(pixels: np.ndarray, columns: pd.DataFrame, show_progress: bool) -> pd.DataFrame:
-    """Columns that can be subtracted: those with a fit, made here where there is none."""
+def _with_widths(
+    pixels: np.ndarray, columns: pd.DataFrame, spacing: float | None, show_progress: bool
+) -> pd.DataFrame:
+    """Columns that can be subtracted: those with a fit, made here where the sublattice has none."""
     if not set(FITTED) <= set(columns) or columns[FITTED].isna().all(axis=None):
-        seeds = columns[["x", "y"]].to_numpy()
-        columns = refine_gaussian(
-            pixels, seeds, PERCENT_TO_NN["gaussian"], show_progress=show_progress
-        )
+        percent = PERCENT_TO_NN["gaussian"]
+        columns = _refine(pixels, columns, "gaussian", percent, spacing, show_progress)
     columns = columns.dropna(subset=FITTED)
     return columns.assign(amplitude=columns["amplitude"].abs())
 

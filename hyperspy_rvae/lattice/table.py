@@ -57,6 +57,8 @@ def as_table(
         frame that is not there, or on top of another.
     """
     table = _frame_of(atoms)
+    if not table.columns.is_unique:
+        raise ValueError(f"the table has columns of the same name: {list(table)}; rename them.")
     missing = [name for name in ("x", "y") if name not in table]
     if missing:
         raise ValueError(
@@ -76,6 +78,10 @@ def as_table(
         raise ValueError("the table holds no atoms; give at least one position.")
     table = table[[*REQUIRED, *(name for name in table if name not in REQUIRED)]]
     _check_numbers(table)
+    if table["sublattice"].isna().any():
+        raise ValueError(
+            f"{table['sublattice'].isna().sum()} atoms have no sublattice; name one for each."
+        )
     table = table.astype({"x": np.float64, "y": np.float64, "frame": np.int64, "sublattice": str})
     table = table.sort_values("frame", kind="stable", ignore_index=True)
     _check_places(table, frames, shape)
@@ -85,17 +91,18 @@ def as_table(
 def pack(table: pd.DataFrame) -> dict[str, Any]:
     """Plain arrays and lists of a table, fit for HyperSpy metadata and both file formats.
 
-    Text becomes integer codes with their labels; the ids are kept only where they are not simply
-    0 to n - 1.
+    Text becomes integer codes with their labels, and whatever is neither number nor text becomes
+    text, "" where it is missing. The ids are kept only where they are not simply 0 to n - 1.
     """
     columns: dict[str, np.ndarray] = {}
     labels: dict[str, list[str]] = {}
     for place, name in enumerate(table):
         values, key = table[name], f"column{place}"
-        if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
-            columns[key] = _column(values.to_numpy())
+        if pd.api.types.is_numeric_dtype(values):
+            columns[key] = _column(_plain_numbers(values))
         else:
-            codes, names = pd.factorize(values.astype(str))
+            text = values.astype(object).where(values.notna(), "").astype(str)
+            codes, names = pd.factorize(text)
             columns[key] = _column(codes.astype(np.int16 if len(names) < 2**15 else np.int32))
             labels[key] = [str(label) for label in names]
     record: dict[str, Any] = {
@@ -118,31 +125,53 @@ def unpack(record: Mapping[str, Any]) -> pd.DataFrame:
         If the record is not one that :func:`pack` makes, as in a damaged or foreign file.
     """
     try:
+        names = [str(name) for name in record["names"]]
+        stored = [record["columns"][f"column{place}"] for place in range(len(names))]
+        ids = record["ids"] if "ids" in record else np.arange(len(stored[names.index("x")]))
+        _check_shapes(names, [*stored, ids])
         columns = {
-            str(name): _unpack_column(record, f"column{place}")
-            for place, name in enumerate(record["names"])
+            name: _labelled(np.asarray(values), record["labels"].get(f"column{place}"))
+            for place, (name, values) in enumerate(zip(names, stored, strict=True))
         }
-        ids = np.asarray(record["ids"]) if "ids" in record else np.arange(len(columns["x"]))
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise ValueError(f"the stored table of atoms cannot be read: {error!r}.") from error
-    shapes = {values.shape for values in (*columns.values(), ids)}
-    if len(shapes) != 1 or len(shapes.pop()) != 1 or not set(REQUIRED) <= set(columns):
+        table = pd.DataFrame(columns, index=np.asarray(ids))
+        _check_numbers(table)
+        if table.index.dtype.kind not in "iu" or not table.index.is_unique:
+            raise ValueError("its ids are not whole numbers, each there once")
+        if len(table) and table["frame"].min() < 0:
+            raise ValueError("it has frames below 0")
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"the stored table of atoms is damaged: columns {list(columns)} of shapes "
-            f"{[values.shape for values in columns.values()]}; needed are {list(REQUIRED)}, "
-            "all of one length."
+            f"the stored table of atoms cannot be read ({error}); set the atoms again."
+        ) from error
+    return table.astype({"frame": np.int64, "x": np.float64, "y": np.float64})
+
+
+def _check_shapes(names: list[str], stored: list[Any]) -> None:
+    shapes = {np.shape(values) for values in stored}
+    if len(shapes) != 1 or len(shapes.pop()) != 1 or not set(REQUIRED) <= set(names):
+        raise ValueError(
+            f"columns {names} are of shapes {[np.shape(values) for values in stored]}; needed are "
+            f"{list(REQUIRED)}, all of one length"
         )
-    return pd.DataFrame(columns, index=ids)
+    odd = [str(values.dtype) for values in stored if values.dtype.kind not in "biuf"]
+    if odd:
+        raise TypeError(f"columns are of the types {odd}, not numbers")
 
 
-def _unpack_column(record: Mapping[str, Any], key: str) -> np.ndarray:
-    values = np.asarray(record["columns"][key])
-    if key not in record["labels"]:
+def _labelled(values: np.ndarray, labels: Any) -> np.ndarray:
+    if labels is None:
         return values
-    labels = np.asarray([str(label) for label in record["labels"][key]], dtype=object)
-    if values.size and not 0 <= values.min() <= values.max() < len(labels):
-        raise IndexError(f"{key} has codes without labels")
-    return labels[values]
+    texts = np.asarray([str(label) for label in labels], dtype=object)
+    if values.size and not 0 <= values.min() <= values.max() < len(texts):
+        raise LookupError("codes without labels")
+    return texts[values]
+
+
+def _plain_numbers(values: pd.Series) -> np.ndarray:
+    """NumPy's own numbers; what is missing in a nullable column becomes NaN."""
+    if isinstance(values.dtype, np.dtype):
+        return values.to_numpy()
+    return values.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def select_sublattice(table: pd.DataFrame, sublattice: str | None) -> pd.DataFrame:
@@ -151,8 +180,12 @@ def select_sublattice(table: pd.DataFrame, sublattice: str | None) -> pd.DataFra
     Raises
     ------
     ValueError
-        If the table has no such sublattice.
+        If the table is empty or has no such sublattice.
     """
+    if table.empty:
+        raise ValueError(
+            "no atom lies in this part of the image; take a larger part, or find atoms in it."
+        )
     if sublattice is None:
         return table
     known = list(dict.fromkeys(table["sublattice"]))
@@ -199,7 +232,9 @@ def _frame_of(atoms: Any) -> pd.DataFrame:
         return atoms.reset_index(drop=True)
     if isinstance(atoms, Mapping):
         parts = [
-            _positions(xy, f"frame {frame}").assign(frame=frame) for frame, xy in atoms.items()
+            _positions(xy, f"frame {frame}").assign(frame=frame)
+            for frame, xy in atoms.items()
+            if len(xy)
         ]
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"x": [], "y": []})
     if isinstance(atoms, (np.ndarray, list, tuple)):
@@ -256,5 +291,7 @@ def _check_places(table: pd.DataFrame, frames: int, shape: tuple[int, int]) -> N
         row = table[twice.to_numpy()].iloc[0]
         raise ValueError(
             f"{twice.sum()} positions are there twice, the first at x {row['x']:g}, y "
-            f"{row['y']:g} of frame {row['frame']}; each atom must be given once."
+            f"{row['y']:g} of frame {row['frame']}, in sublattices "
+            f"{', '.join(sorted(set(table['sublattice'])))}; each atom must be given once, in one "
+            "sublattice."
         )

@@ -48,7 +48,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         Share of the subimages held out to tell when to stop; may be 0.
     patience
         Epochs without improvement after which training winds down, over half as many epochs as
-        it took, and the best weights are kept. None: every one of ``epochs`` runs.
+        it took, and the best weights are kept. None: every one of ``epochs`` runs, or, without
+        ``epochs`` either, as many as make 300 steps, at least 3.
     device
         ``"cpu"`` or ``"cuda"``. None: CUDA where there is any.
     seed

@@ -60,7 +60,7 @@ def plot_map(
     ax = image_axes(ax, image, positions, pixel)
     x, y = positions.T
     options: dict[str, Any] = {"s": marker_area(ax, positions), "linewidths": 0}
-    if not pd.api.types.is_numeric_dtype(values):
+    if not pd.api.types.is_numeric_dtype(values) or values.dtype == bool:
         labels, codes = np.unique(np.asarray(values, dtype=str), return_inverse=True)
         options["cmap"] = "tab10"
         drawn = ax.scatter(x, y, c=codes, **(options | kwargs))

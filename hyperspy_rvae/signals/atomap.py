@@ -46,7 +46,8 @@ def from_atomap(lattice: Any, signal: Signal2D | None = None) -> AtomLatticeImag
     TypeError
         If `lattice` is none of the three.
     ValueError
-        If `signal` has another number of pixels than the lattice's image.
+        If `signal` has another number of pixels than the lattice's image, or an atom lies outside
+        the image or on top of another.
 
     Examples
     --------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
+import pandas as pd
 
 from hyperspy_rvae.signals.record import NODE, read, write
 
@@ -30,6 +31,12 @@ def atom_axis(ids: np.ndarray) -> dict[str, Any]:
             "scale": float(steps[0]) if len(steps) else 1.0,
         }
     return axis | {"axis": ids}
+
+
+def beside(table: pd.DataFrame, values: np.ndarray, names: list[str]) -> pd.DataFrame:
+    """Put columns of values beside a table, in place of columns of the same name."""
+    kept = table.drop(columns=names, errors="ignore")
+    return kept.join(pd.DataFrame(values, columns=names, index=table.index))
 
 
 def like(

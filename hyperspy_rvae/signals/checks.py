@@ -23,6 +23,8 @@ def check_image(image: BaseSignal) -> None:
     TypeError
         If it is complex or no image at all.
     """
+    if not hasattr(image, "axes_manager"):
+        raise TypeError(f"a HyperSpy signal is needed, got {type(image).__name__}.")
     if image.axes_manager.signal_dimension != 2:
         raise ValueError(
             "an image with two signal axes (x, y) is needed, got "
@@ -41,7 +43,7 @@ def check_image(image: BaseSignal) -> None:
 
 
 def check_pixels(data: np.ndarray, what: str = "the image") -> None:
-    """Refuse pixels that are NaN or infinite, and images without any contrast."""
+    """Refuse pixels that are NaN or infinite."""
     bad = ~np.isfinite(data)
     if bad.all():
         raise ValueError(f"{what} has no finite pixel at all; check how it was loaded.")

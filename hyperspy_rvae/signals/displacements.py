@@ -17,10 +17,11 @@ from hyperspy_rvae.lattice.displacements import (
 )
 from hyperspy_rvae.lattice.table import pack, select_sublattice
 from hyperspy_rvae.signals import record
-from hyperspy_rvae.signals.build import atom_axis, like
+from hyperspy_rvae.signals.build import atom_axis, beside, like
 from hyperspy_rvae.signals.checks import check_choice
 
 if TYPE_CHECKING:
+    from hyperspy.signals import BaseSignal
     from matplotlib.axes import Axes
 
     from hyperspy_rvae.signals.image import AtomLatticeImage
@@ -41,28 +42,50 @@ class AtomDisplacements(Signal1D):
     @property
     def atoms(self) -> pd.DataFrame:
         """Table of these atoms, row for row with the atom axis; positions in pixels."""
-        return record.stored_table(self).loc[record.atom_ids(self)]
+        return record.listed_atoms(self)
+
+    def rebin(self, *args: Any, **kwargs: Any) -> BaseSignal | None:
+        """Rebin as HyperSpy does; sums over atoms have no row of the table any more."""
+        rebinned = super().rebin(*args, **kwargs)
+        if rebinned is not None:
+            record.note_rebin(self, rebinned)
+        return rebinned
 
     @property
     def columns(self) -> list[str]:
         """Names of the components, in order."""
-        index = np.rint(self.axes_manager.signal_axes[0].axis).astype(int)
+        index = record.whole_axis(self.axes_manager.signal_axes[0], "component")
+        if not 0 <= index.min() <= index.max() < len(COMPONENTS):
+            raise ValueError(f"a displacement has the components u and v, not {len(index)} others.")
         return [COMPONENTS[k] for k in index]
 
     @property
     def units(self) -> str:
         """Units of the vectors, such as "px" or "pm"."""
-        return str(record.read(self, "displacement")["units"])
+        described = record.read(self, "displacement")
+        if not isinstance(described, dict) or not isinstance(described.get("units"), str):
+            raise ValueError("these vectors have no units; they come from displacement_map().")
+        return described["units"]
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Put the vectors beside the table of the atoms."""
-        vectors = pd.DataFrame(
-            np.asarray(self.data), columns=self.columns, index=record.atom_ids(self)
-        )
-        return self.atoms.join(vectors)
+        """Put the vectors beside the table of the atoms.
 
-    def to_temul(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Positions and vectors as temul's functions take them.
+        Returns
+        -------
+        table
+            One row an atom, indexed by its id: the columns of :attr:`atoms`, then u (right) and v
+            (down) in :attr:`units`, NaN where there is none. They take the place of columns of
+            their name.
+        """
+        return beside(self.atoms, np.asarray(self.data), self.columns)
+
+    def to_temul(self, frame: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Positions and vectors of one frame as temul's functions take them.
+
+        Parameters
+        ----------
+        frame
+            Flat navigation index of the image.
 
         Returns
         -------
@@ -70,9 +93,15 @@ class AtomDisplacements(Signal1D):
             float64, shape ``(n,)`` each; positions in pixels, vectors in :attr:`units` with v
             down, atom minus ideal site, as temul's ``find_polarisation_vectors(ideal, atoms)``.
             Atoms without a displacement are left out.
+
+        Raises
+        ------
+        ValueError
+            If `frame` has no displacements, or a component was cut off.
         """
-        table = self.to_dataframe()[["x", "y", *COMPONENTS]].dropna().to_numpy(dtype=np.float64)
-        return tuple(np.ascontiguousarray(column) for column in table.T)
+        table = self._vectors(frame)[["x", "y", *COMPONENTS]].to_numpy(dtype=np.float64)
+        x, y, u, v = (np.ascontiguousarray(column) for column in table.T)
+        return x, y, u, v
 
     def plot(self, *, frame: int = 0, image: Any = None, **kwargs: Any) -> Axes:
         """Plot the vectors of one frame as coloured arrows, by temul.
@@ -102,18 +131,29 @@ class AtomDisplacements(Signal1D):
         from hyperspy_rvae.plotting.temul import plot_vectors
         from hyperspy_rvae.signals.frames import frame_of
 
-        here = self.to_dataframe()
-        here = here[here["frame"] == frame].dropna(subset=list(COMPONENTS))
-        if here.empty:
-            raise ValueError(f"frame {frame!r} has no displacements.")
+        here = self._vectors(frame)
         return plot_vectors(
             here[["x", "y"]].to_numpy(),
             here[list(COMPONENTS)].to_numpy(),
             units=self.units,
-            image=None if image is None else frame_of(image, frame),
+            image=None if image is None else frame_of(image, frame, record.image_shape(self)),
             pixel=record.pixel(self),
             **kwargs,
         )
+
+    def _vectors(self, frame: int) -> pd.DataFrame:
+        """Rows of one frame that have a displacement."""
+        missing = [name for name in COMPONENTS if name not in self.columns]
+        if missing:
+            raise ValueError(f"the component {missing[0]} was cut off; take both before slicing.")
+        table = self.to_dataframe()
+        here = table[table["frame"] == frame].dropna(subset=list(COMPONENTS))
+        if here.empty:
+            raise ValueError(
+                f"frame {frame!r} has no displacements; there are frames {table['frame'].min()} to "
+                f"{table['frame'].max()}."
+            )
+        return here
 
 
 class LazyAtomDisplacements(LazySignal1D, AtomDisplacements):
@@ -153,15 +193,19 @@ def map_displacements(
 def _by_frame(atoms: pd.DataFrame, around: pd.DataFrame) -> np.ndarray:
     """Vectors in pixels, row for row with `atoms`."""
     vectors = pd.DataFrame(np.nan, index=atoms.index, columns=list(COMPONENTS))
-    references = dict(list(around.groupby("frame")))
-    shell = None
-    for frame, rows in atoms.groupby("frame"):
-        if frame not in references:
-            continue
-        xy, corners = rows[["x", "y"]].to_numpy(), references[frame][["x", "y"]].to_numpy()
-        shell = shell or coordination(xy, corners)
-        vectors.loc[rows.index] = displacements(xy, neighbour_centres(xy, corners, *shell))
-    check_centred(vectors.to_numpy(), shell[1] if shell else 0.0)
+    references = {frame: rows[["x", "y"]].to_numpy() for frame, rows in around.groupby("frame")}
+    both = {
+        frame: rows for frame, rows in atoms.groupby("frame") if len(references.get(frame, ())) > 0
+    }
+    if not both:
+        raise ValueError("no frame has atoms of both sublattices, so there is nothing to measure.")
+    fullest = max(both, key=lambda frame: len(references[frame]))
+    neighbours, reach = coordination(both[fullest][["x", "y"]].to_numpy(), references[fullest])
+    for frame, rows in both.items():
+        xy = rows[["x", "y"]].to_numpy()
+        centres = neighbour_centres(xy, references[frame], neighbours, reach)
+        vectors.loc[rows.index] = displacements(xy, centres)
+    check_centred(vectors.to_numpy(), reach)
     return vectors.to_numpy()
 
 

@@ -48,6 +48,11 @@ def extract(
         raise ValueError(
             "step is the distance between the points of a grid; it needs centres='grid'."
         )
+    if sublattice is not None and centres == "grid":
+        raise ValueError(
+            f"a grid has no sublattices, got sublattice={sublattice!r}; leave it out, or take "
+            "centres='atoms'."
+        )
     atoms = None
     if centres == "atoms" or window_size is None:
         atoms = select_sublattice(image.atoms, sublattice)

@@ -40,7 +40,8 @@ def find(
     check_image(image)
     check_choice(contrast, get_args(Contrast), "contrast")
     _check_name(sublattice)
-    before = record.current_table(image) if record.has_table(image) else None
+    before = _followed_table(image)
+    check_separation(separation)
     movie = movie_of(image)
     if separation is None:
         first = check_frame(np.asarray(movie[0]))
@@ -63,10 +64,11 @@ def find_second(
     _check_name(sublattice)
     if sublattice == reference:
         raise ValueError(f"a new sublattice needs another name than its reference, {reference!r}.")
+    position = check_position(position)
     table = image.atoms
     select_sublattice(table, reference)
     table = table[table["sublattice"] != sublattice]
-    given = [(rows, reference, tuple(position)) for rows in _by_frame(image, table)]
+    given = [(rows, reference, position) for rows in _by_frame(image, table)]
     found = each_frame(find_second_columns, movie_of(image), given, show_progressbar)
     _store(image, replace_sublattice(table, sublattice, found))
 
@@ -81,10 +83,46 @@ def refine(
     """Refine in place; as ``AtomLatticeImage.refine_atoms``."""
     check_image(image)
     check_choice(method, get_args(Refinement), "method")
+    if percent_to_nn is not None and not (_is_number(percent_to_nn) and 0 < percent_to_nn <= 1):
+        raise ValueError(
+            f"percent_to_nn must be a fraction above 0 and up to 1, got {percent_to_nn!r}; 0.25 to "
+            "0.4 is usual."
+        )
     table = image.atoms
     select_sublattice(table, sublattice)
     given = [(rows, sublattice, method, percent_to_nn) for rows in _by_frame(image, table)]
     _store(image, each_frame(refine_columns, movie_of(image), given, show_progressbar))
+
+
+def check_separation(separation: object) -> None:
+    """Refuse what is no distance; whether it fits the image is seen with the image."""
+    if separation is not None and not _is_number(separation):
+        raise ValueError(f"separation must be a number of pixels, got {separation!r}.")
+
+
+def check_position(position: object) -> tuple[float, float]:
+    """Refuse what is no place in a cell."""
+    values = tuple(position) if isinstance(position, (tuple, list, np.ndarray)) else ()
+    if len(values) != 2 or not all(_is_number(v) and 0 <= v <= 1 for v in values):
+        raise ValueError(
+            "position must be two fractions of the cell, each from 0 to 1, such as (0.5, 0.5), "
+            f"got {position!r}."
+        )
+    return values[0], values[1]
+
+
+def _followed_table(image: AtomLatticeImage) -> pd.DataFrame | None:
+    """Give the table as it is now; None where none is there or can still be followed."""
+    try:
+        return record.current_table(image)
+    except ValueError as error:
+        if record.has_table(image):
+            _logger.warning("the atoms from before are let go: %s", error)
+        return None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 def _by_frame(image: AtomLatticeImage, table: pd.DataFrame) -> list[pd.DataFrame]:

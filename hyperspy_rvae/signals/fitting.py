@@ -32,10 +32,14 @@ def fit_and_encode(
 ) -> AtomLatents:
     """Fit a model with the given parameters to (a share of) the subimages and encode all."""
     from hyperspy_rvae.models import RVAE
+    from hyperspy_rvae.models.checks import check_parameters
 
     show = wants_progress(show_progressbar)
     model = RVAE(**parameters)
-    windows = training_share(windows_of(subimages), max_subimages, parameters.get("seed"), show)
+    check_parameters(model.get_params(deep=False))
+    windows = windows_of(subimages)
+    check_count(len(windows), max_subimages)
+    windows = training_share(windows, max_subimages, model.seed, show)
     with tqdm(
         total=parameters.get("epochs"), desc="training", unit="epoch", disable=not show
     ) as bar:
@@ -111,16 +115,29 @@ def windows_of(subimages: AtomSubimages) -> np.ndarray | da.Array:
     return subimages.data
 
 
+def check_count(there: int, most: int | None) -> None:
+    """Refuse too few subimages before any of them is cut."""
+    from hyperspy_rvae.models.checks import FEWEST_SUBIMAGES
+
+    whole = isinstance(most, (int, np.integer)) and not isinstance(most, bool)
+    if most is not None and not (whole and most >= FEWEST_SUBIMAGES):
+        raise ValueError(
+            f"max_subimages must be a whole number, at least {FEWEST_SUBIMAGES}, got {most!r}."
+        )
+    if there < FEWEST_SUBIMAGES:
+        raise ValueError(
+            f"at least {FEWEST_SUBIMAGES} subimages are needed to learn from, got {there}; "
+            "hundreds are better: take more atoms or frames."
+        )
+
+
 def training_share(
     windows: np.ndarray | da.Array, most: int | None, seed: int | None, show_progress: bool
 ) -> np.ndarray:
     """Windows to train on, in memory: all, or `most` of them drawn without replacement."""
-    if most is not None:
-        if isinstance(most, bool) or not isinstance(most, (int, np.integer)) or most < 1:
-            raise ValueError(f"max_subimages must be a whole number, at least 10, got {most!r}.")
-        if most < len(windows):
-            drawn = np.random.default_rng(seed).choice(len(windows), most, replace=False)
-            windows = windows[np.sort(drawn)]
+    if most is not None and most < len(windows):
+        drawn = np.random.default_rng(seed).choice(len(windows), most, replace=False)
+        windows = windows[np.sort(drawn)]
     if not isinstance(windows, da.Array):
         return windows
     with ProgressBar() if show_progress else contextlib.nullcontext():

@@ -53,10 +53,23 @@ def each_frame(
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
-def frame_of(image: BaseSignal | np.ndarray, frame: int) -> np.ndarray:
-    """One frame of a signal, or the one image that an array is, shape ``(height, width)``."""
-    data = getattr(image, "data", image) if not isinstance(image, np.ndarray) else image
-    movie = data.reshape(-1, *data.shape[-2:])
+def frame_of(image: BaseSignal | np.ndarray, frame: int, shape: tuple[int, int]) -> np.ndarray:
+    """One frame of a signal, or the one image that an array is, shape ``(height, width)``.
+
+    Raises
+    ------
+    ValueError
+        If it has other than `shape` pixels, or no such frame.
+    """
+    data = image if isinstance(image, np.ndarray) else getattr(image, "data", np.empty(0))
+    if data.ndim < 2 or data.shape[-2:] != shape:
+        raise ValueError(
+            f"image is of shape {data.shape}, and the atoms are on one of {shape} (y, x); give the "
+            "image that they were cut from."
+        )
+    movie = data.reshape(-1, *shape)
+    if len(movie) > 1 and frame not in range(len(movie)):
+        raise ValueError(f"image has frames 0 to {len(movie) - 1}, not {frame!r}.")
     return np.asarray(movie[frame if len(movie) > 1 else 0])
 
 

@@ -102,7 +102,8 @@ class AtomLatticeImage(Signal2D):
     ) -> None:
         """Find the atoms of every frame, by atomap's peak finding.
 
-        Atoms of the same sublattice found before are replaced; the ids start anew.
+        Atoms of the same sublattice found before are replaced, others stay, and the ids start
+        anew. A frame in which nothing is found is an error that names it.
 
         Parameters
         ----------
@@ -137,7 +138,7 @@ class AtomLatticeImage(Signal2D):
 
         The columns of every sublattice found before are subtracted first, so that a faint column
         between bright ones is not drawn towards them; then the positions are refined by centre of
-        mass and a 2-D Gaussian fit.
+        mass and a 2-D Gaussian fit. A frame without atoms of the reference gets none.
 
         Parameters
         ----------
@@ -229,7 +230,9 @@ class AtomLatticeImage(Signal2D):
         ------
         ValueError
             If the window is smaller than 5 pixels or larger than the image, no atom has a whole
-            window, or `sublattice` is unknown.
+            window, `sublattice` is unknown, or `step`, `order` or `edge` are impossible.
+        TypeError
+            If `window_size` is no whole number.
         """
         return extract(self, window_size, sublattice, centres, step, order, edge)
 
@@ -297,8 +300,14 @@ class AtomLatticeImage(Signal2D):
         Returns
         -------
         lattice
-            One ``Sublattice`` for each sublattice of the frame. atomap has one pixel size; it is
-            that of the x axis.
+            One ``Sublattice`` for each sublattice of the frame, with widths, rotation and
+            amplitude where they were fitted. atomap has one pixel size; it is that of the x axis.
+            Its image is float64, lifted so that no pixel is negative.
+
+        Raises
+        ------
+        ValueError
+            If there is no such frame, or it has no atoms.
         """
         return to_atomap(self, frame)
 

@@ -9,9 +9,11 @@ import pandas as pd
 from hyperspy.signals import LazySignal1D, Signal1D
 
 from hyperspy_rvae.signals import record
+from hyperspy_rvae.signals.build import beside
 from hyperspy_rvae.signals.frames import frame_of
 
 if TYPE_CHECKING:
+    from hyperspy.signals import BaseSignal
     from matplotlib.axes import Axes
 
     from hyperspy_rvae.models import RVAE
@@ -31,32 +33,56 @@ class AtomLatents(Signal1D):
     @property
     def atoms(self) -> pd.DataFrame:
         """Table of these atoms, row for row with the atom axis; positions in pixels."""
-        return record.stored_table(self).loc[record.atom_ids(self)]
+        return record.listed_atoms(self)
+
+    def rebin(self, *args: Any, **kwargs: Any) -> BaseSignal | None:
+        """Rebin as HyperSpy does; sums over atoms have no row of the table any more."""
+        rebinned = super().rebin(*args, **kwargs)
+        if rebinned is not None:
+            record.note_rebin(self, rebinned)
+        return rebinned
 
     @property
     def columns(self) -> list[str]:
         """Names of the latents, in order."""
         names = record.read(self, "latents")
-        if names is None:
-            raise ValueError("these latents have no names; they come from fit_rvae() or encode().")
-        return [str(names[k]) for k in np.rint(self.axes_manager.signal_axes[0].axis).astype(int)]
+        if isinstance(names, str):
+            raise ValueError(names)
+        index = record.whole_axis(self.axes_manager.signal_axes[0], "latent")
+        if not isinstance(names, (list, tuple)) or not 0 <= index.min() <= index.max() < len(names):
+            raise ValueError(
+                f"these {len(index)} latents have no names of their own, only {names!r:.60}; they "
+                "come from fit_rvae() or encode()."
+            )
+        return [str(names[k]) for k in index]
 
     @property
     def model(self) -> RVAE:
-        """The fitted model, rebuilt from the metadata."""
+        """The fitted model, rebuilt from the metadata.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or its weights don't fit its configuration.
+        """
         from hyperspy_rvae.models import RVAE
 
         described = record.read(self, "model")
-        if described is None:
+        weights = described.get("weights") if isinstance(described, dict) else None
+        if not isinstance(weights, dict):
             raise ValueError("these latents hold no model; they come from fit_rvae() or encode().")
-        return RVAE.rebuild(described["configuration"], described["weights"])
+        return RVAE.rebuild(described.get("configuration"), weights)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Put the latents beside the table of the atoms."""
-        values = pd.DataFrame(
-            np.asarray(self.data), columns=self.columns, index=record.atom_ids(self)
-        )
-        return self.atoms.join(values)
+        """Put the latents beside the table of the atoms.
+
+        Returns
+        -------
+        table
+            One row an atom, indexed by its id: the columns of :attr:`atoms`, then those of
+            :attr:`columns`, in their units. A latent takes the place of a column of its name.
+        """
+        return beside(self.atoms, np.asarray(self.data), self.columns)
 
     def plot_map(
         self,
@@ -107,7 +133,7 @@ class AtomLatents(Signal1D):
             here[["x", "y"]].to_numpy(),
             here[column].to_numpy(),
             column,
-            image=None if image is None else frame_of(image, frame),
+            image=None if image is None else frame_of(image, frame, record.image_shape(self)),
             pixel=record.pixel(self),
             ax=ax,
             **kwargs,
@@ -137,6 +163,7 @@ class AtomLatents(Signal1D):
         if isinstance(size, bool) or not isinstance(size, int) or size < 2:
             raise ValueError(f"size must be a whole number of images, at least 2, got {size!r}.")
         model = self.model
+        record.atom_ids(self)
         latents = pd.DataFrame(np.asarray(self.data), columns=self.columns)
         content = [name for name in model.latent_names_ if name[0] == "z"]
         missing = [name for name in content if name not in latents]

@@ -33,24 +33,44 @@ def write_table(signal: BaseSignal, table: pd.DataFrame) -> None:
 
 def has_table(signal: BaseSignal) -> bool:
     """Whether a table was ever stored."""
-    return signal.metadata.has_item(f"{NODE}.table")
+    return read(signal, "table") is not None
 
 
 def stored_table(signal: BaseSignal) -> pd.DataFrame:
     """Read the table as it was stored, before any crop or slice."""
-    if not has_table(signal):
+    table = read(signal, "table")
+    if isinstance(table, str):
+        raise ValueError(f"the table of these atoms is lost: {table}")
+    if table is None and hasattr(signal, "find_atoms"):
         raise ValueError(
             "there are no atoms yet: find them with find_atoms(), give them with set_atoms(), or "
             "start from an atomap lattice with hyperspy_rvae.from_atomap()."
         )
-    return unpack(read(signal, "table"))
+    if table is None:
+        raise ValueError(
+            "the signal has no table of atoms; it comes with what extract_subimages() cuts from "
+            "an image with atoms."
+        )
+    return unpack(table)
+
+
+def listed_atoms(signal: BaseSignal) -> pd.DataFrame:
+    """Give the rows of the table that are on the atom axis, in its order."""
+    table, ids = stored_table(signal), atom_ids(signal)
+    unknown = np.setdiff1d(ids, table.index)
+    if len(unknown):
+        raise ValueError(
+            f"{len(unknown)} atoms of the atom axis are not in the table, the first has the id "
+            f"{unknown[0]}; the axis must keep the ids that it came with."
+        )
+    return table.loc[ids]
 
 
 def stored_axes(signal: BaseSignal) -> list[Axis]:
     """Read the image's axes of when its atoms were last seen in step."""
     axes = read(signal, "axes")
     if isinstance(axes, str):
-        raise ValueError(axes)
+        raise ValueError(f"the atoms were lost before: {axes}")
     return unpack_axes(axes)
 
 
@@ -70,7 +90,7 @@ def followed_axes(image: BaseSignal) -> list[Axis]:
     stored, now = stored_axes(image), image_axes(image)
     live = [axis for axis in stored if not axis.taken]
     lost = len(live) - len(now)
-    if lost < 0 or any(axis.size > 1 for axis in live[:lost]):
+    if lost < 0 or (lost and any(axis.size > 1 for axis in live[:-2])):
         raise ValueError(
             f"the atoms were set on an image with {len(live) - 2} navigation axes and it has "
             f"{len(now) - 2} now, so their frames are not known; take frames with inav, which "
@@ -78,6 +98,7 @@ def followed_axes(image: BaseSignal) -> list[Axis]:
         )
     squeezed = [id(axis) for axis in live[:lost]]
     stored = [axis.pick(0) if id(axis) in squeezed else axis for axis in stored]
+    _check_order(live[lost:], now)
     rest = iter(now)
     followed = [axis if axis.taken else axis.follow(next(rest)) for axis in stored]
     for was, axis in zip(stored[:-2], followed[:-2], strict=True):
@@ -87,6 +108,28 @@ def followed_axes(image: BaseSignal) -> list[Axis]:
                 "an atom no longer belongs to one frame; set the atoms of the summed frames anew."
             )
     return followed
+
+
+def _check_order(then: list[Axis], now: list[Axis]) -> None:
+    names, before = [axis.name for axis in now], [axis.name for axis in then]
+    if names != before and sorted(names) == sorted(before):
+        raise ValueError(
+            f"the axes were {before} in array order when the atoms were noted and are {names} now: "
+            "they were exchanged, which the table does not follow; set the atoms again."
+        )
+
+
+def note_rebin(signal: BaseSignal, rebinned: BaseSignal) -> None:
+    """Note on `rebinned` that its atoms were summed, if they were."""
+    for axis, key, what in ((0, "table", "atoms"), (-1, "latents", "latents")):
+        before, after = signal.axes_manager._axes[axis].size, rebinned.axes_manager._axes[axis].size
+        if before != after and read(signal, key) is not None:
+            write(
+                rebinned,
+                key,
+                f"{what} were summed by rebin ({before} became {after}), so that none is left by "
+                "itself; take every n-th with inav or isig instead.",
+            )
 
 
 def note_slice(image: BaseSignal, sliced: BaseSignal, array_slices: tuple[Any, ...]) -> None:
@@ -114,12 +157,17 @@ def note_slice(image: BaseSignal, sliced: BaseSignal, array_slices: tuple[Any, .
 
 def read(signal: BaseSignal, key: str) -> Any:
     """One entry of the node, as plain data."""
-    value = signal.metadata.get_item(f"{NODE}.{key}")
+    node = signal.metadata.get_item(NODE)
+    if node is not None and not hasattr(node, "get_item"):
+        raise ValueError(f"metadata.{NODE} is {node!r:.40}, not a node; the file is damaged.")
+    value = None if node is None else node.get_item(key)
     return value.as_dictionary() if hasattr(value, "as_dictionary") else value
 
 
 def write(signal: BaseSignal, key: str, value: Any) -> None:
     """Set one entry of the node."""
+    if not hasattr(signal.metadata.get_item(NODE), "get_item"):
+        signal.metadata.set_item(NODE, {})
     signal.metadata.set_item(f"{NODE}.{key}", value)
 
 
@@ -142,6 +190,12 @@ def pixel(signal: BaseSignal) -> tuple[float, float, str]:
     return abs(x_axis.scale), abs(y_axis.scale), x_axis.units
 
 
+def image_shape(signal: BaseSignal) -> tuple[int, int]:
+    """Height and width in pixels of the image that the atoms are on."""
+    y_axis, x_axis = stored_axes(signal)[-2:]
+    return y_axis.size, x_axis.size
+
+
 def atom_ids(signal: BaseSignal) -> np.ndarray:
     """Ids of the atoms on the atom axis, int, shape ``(n,)``.
 
@@ -156,4 +210,21 @@ def atom_ids(signal: BaseSignal) -> np.ndarray:
             f"{signal.axes_manager.navigation_dimension} navigation axes, needed is the one of "
             "the atoms; take atoms with inav[k : k + 1]."
         )
-    return np.rint(signal.axes_manager.navigation_axes[0].axis).astype(np.int64)
+    return whole_axis(signal.axes_manager.navigation_axes[0], "atom")
+
+
+def whole_axis(axis: Any, what: str) -> np.ndarray:
+    """Values of an axis whose values are indices or ids.
+
+    Raises
+    ------
+    ValueError
+        If they are not whole numbers, as after ``rebin``.
+    """
+    values = np.rint(axis.axis).astype(np.int64)
+    if not np.allclose(values, axis.axis, rtol=0, atol=1e-3):
+        raise ValueError(
+            f"the {what} axis has values that are no whole numbers, such as {axis.axis[0]:g}: "
+            f"{what}s were summed or the axis was calibrated; take every n-th with a slice instead."
+        )
+    return values

@@ -11,12 +11,18 @@ from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.fitting import encode, fit_and_encode
 
 if TYPE_CHECKING:
+    from hyperspy.signals import BaseSignal
+
     from hyperspy_rvae.models import RVAE
     from hyperspy_rvae.signals.latents import AtomLatents
 
 
 class AtomSubimages(Signal2D):
-    """Image windows, one per atom: ``(atom | x, y)``."""
+    """Image windows, one per atom: ``(atom | x, y)``.
+
+    The values of the atom axis are the ids of the table, so that slices, steps and files keep
+    windows and table together; ``hs.stack`` along it numbers the atoms anew.
+    """
 
     _signal_type = "atom_subimages"
     _alias_signal_types = ["AtomSubimages"]
@@ -24,7 +30,14 @@ class AtomSubimages(Signal2D):
     @property
     def atoms(self) -> pd.DataFrame:
         """Table of these atoms, row for row with the atom axis; positions in pixels."""
-        return record.stored_table(self).loc[record.atom_ids(self)]
+        return record.listed_atoms(self)
+
+    def rebin(self, *args: Any, **kwargs: Any) -> BaseSignal | None:
+        """Rebin as HyperSpy does; sums over atoms have no row of the table any more."""
+        rebinned = super().rebin(*args, **kwargs)
+        if rebinned is not None:
+            record.note_rebin(self, rebinned)
+        return rebinned
 
     def fit_rvae(
         self,

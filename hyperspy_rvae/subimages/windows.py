@@ -41,7 +41,7 @@ def check_window(size: int, shape: tuple[int, int], order: int, edge: str, spaci
             f"window_size is {size} px and the image has only {shape[1]} x {shape[0]} (x, y); "
             f"take a smaller window; it should hold the nearest neighbours{advice}."
         )
-    if order not in (0, 1, 2, 3, 4, 5):
+    if type(order) is not int or order not in range(6):
         raise ValueError(f"order must be 0 to 5 (1 linear, 3 cubic spline), got {order!r}.")
     if edge not in get_args(Edge):
         raise ValueError(f"edge must be one of {get_args(Edge)}, got {edge!r}.")

@@ -84,7 +84,7 @@ def test_center_of_mass_goes_towards_the_truth(sites, heights):
     moved = refine_center_of_mass(image, seeds)
     before, after = (np.hypot(*(xy - sites).T).mean() for xy in (seeds, moved))
     assert after < 0.5 * before
-    wider = refine_center_of_mass(image, seeds, mask_radius=9)
+    wider = refine_center_of_mass(image, seeds, percent_to_nn=0.45)
     assert np.hypot(*(wider - sites).T).mean() < after
 
 

@@ -63,13 +63,16 @@ def test_axes_survive_as_plain_lists():
     record = pack_axes(axes)
     record["size"] = [np.int64(size) for size in record["size"]]
     assert unpack_axes(record) == axes
-    with pytest.raises(ValueError, match="cannot be read"):
-        unpack_axes({"name": ["x"]})
+    damage = [{"name": ["x"]}, np.zeros(3), {**record, "scale": [0.0, 1.0]}]
+    damage += [{**record, "step": [np.nan, 1.0]}, {**record, "size": [np.inf, 3]}]
+    for damaged in damage:
+        with pytest.raises(ValueError, match="cannot be read"):
+            unpack_axes(damaged)
 
 
 def test_units_are_converted():
     assert unit_factor("nm", "pm") == pytest.approx(1000)
-    assert unit_factor("Å", "nm") == pytest.approx(0.1)
+    assert unit_factor("Å", "nm") == unit_factor("A", "nm") == pytest.approx(0.1)
     assert unit_factor("", "") == 1
     for units in ("", "n_m", "1/nm", "px"):
         with pytest.raises(ValueError, match="cannot be converted to 'pm'"):
@@ -117,3 +120,29 @@ def test_a_turned_ellipse_keeps_its_covariance():
     assert (moved["x"], moved["y"]) == (39.0, 10.0)
     assert (moved["sigma_x"], moved["sigma_y"]) == pytest.approx((wide, narrow))
     assert moved["rotation"] == pytest.approx(np.pi - angle)
+
+
+def test_the_volume_of_a_column_survives_sums_and_loses_what_was_skipped():
+    """Sums of pixels keep a Gaussian's volume; every other pixel of two axes has a quarter."""
+    table = pd.DataFrame({"frame": [0], "x": [20.0], "y": [10.0], "amplitude": [8.0]})
+    y = Axis("y", "", 1.0, 0.0, 40, 40)
+    x = Axis("x", "", 1.0, 0.0, 60, 60)
+    summed = [
+        axis.follow(dataclasses.replace(axis, scale=2, offset=0.5, size=axis.size // 2))
+        for axis in (y, x)
+    ]
+    skipped = [
+        axis.sliced(dataclasses.replace(axis, scale=-2, offset=axis.size - 1, size=axis.size // 2))
+        for axis in (y, x)
+    ]
+    assert move_table(table, summed)["amplitude"].item() == 8.0
+    assert move_table(table, skipped)["amplitude"].item() == 2.0
+    again = [axis.sliced(dataclasses.replace(axis, size=10)) for axis in skipped]
+    assert (again[0].stride, again[0].step) == (2.0, -2.0)
+
+
+def test_frames_beyond_the_movie_are_refused():
+    table = pd.DataFrame({"frame": [4], "x": [20.0], "y": [10.0]})
+    axes = [Axis("", "", 1.0, 0.0, n, n) for n in (3, 40, 60)]
+    with pytest.raises(ValueError, match="atoms in frame 4 and was made on an image of 3 frames"):
+        move_table(table, axes)

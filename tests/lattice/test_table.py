@@ -55,6 +55,8 @@ def test_whatever_is_brought_gives_the_same_table(bring):
         (frame_of(x=["a", "b", "c"]), 1, "real numbers"),
         (frame_of(x=[1j, 2.0, 3.0]), 1, "real numbers"),
         (np.zeros((4, 3)), 1, r"shape \(n, 2\)"),
+        (frame_of(sublattice=["A", None, "B"]), 1, "1 atoms have no sublattice"),
+        (pd.DataFrame(np.ones((2, 3)), columns=["x", "y", "x"]), 1, "columns of the same name"),
     ],
 )
 def test_what_cannot_be_used_is_refused(atoms, frames, message):
@@ -78,6 +80,26 @@ def test_pack_and_unpack_give_the_table_back():
     )
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["Ba", None, "Ti"], ["Ba", "", "Ti"]),
+        (["Ba", np.nan, "Ti"], ["Ba", "", "Ti"]),
+        (pd.Categorical(["Ba", None, "Ba"]), ["Ba", "", "Ba"]),
+        (pd.array([True, None, False], dtype="boolean"), [1.0, np.nan, 0.0]),
+        (pd.array([3, None, 5], dtype="Int64"), [3.0, np.nan, 5.0]),
+        ([True, False, True], [True, False, True]),
+    ],
+    ids=str,
+)
+def test_missing_values_of_further_columns_survive(values, expected):
+    table = as_table(frame_of(further=values), 1, SHAPE)
+    again = unpack(pack(table))["further"]
+    assert [a == b or (a != a and b != b) for a, b in zip(again, expected, strict=True)] == [
+        True
+    ] * 3
+
+
 def test_deep_copies_share_the_columns():
     record = pack(as_table(frame_of(), 1, SHAPE))
     assert copy.deepcopy(record)["columns"]["column0"] is record["columns"]["column0"]
@@ -95,6 +117,13 @@ def test_deep_copies_share_the_columns():
         lambda r: r["columns"].update(column3=np.array([0, 1, 70])),
         lambda r: r.update(names=["frame", "x", "y", "something"]),
         lambda r: r.update(columns=None),
+        lambda r: r["columns"].update(column1=np.array(["a", "b", "c"])),
+        lambda r: r["columns"].update(column1=np.array([1, None, "c"], dtype=object)),
+        lambda r: r["columns"].update(column1=np.array([1.0, np.inf, 2.0])),
+        lambda r: r["columns"].update(column0=np.array([0, -5, 1])),
+        lambda r: r["columns"].update(column0=np.array([0.0, 0.5, 1.0])),
+        lambda r: r.update(ids=np.array([0, 0, 1])),
+        lambda r: r.update(ids=np.array([0.5, 1.5, 2.5])),
     ],
 )
 def test_damaged_records_are_refused(damage):
@@ -109,6 +138,8 @@ def test_one_sublattice_is_selected_and_replaced():
     assert list(select_sublattice(table, "B").index) == [1]
     with pytest.raises(ValueError, match="no sublattice 'C'; the table has 'A', 'B'"):
         select_sublattice(table, "C")
+    with pytest.raises(ValueError, match="no atom lies in this part"):
+        select_sublattice(table[:0], None)
     found = pd.DataFrame({"frame": [0], "x": [7.0], "y": [8.0]})
     replaced = replace_sublattice(table, "A", found)
     assert list(replaced["sublattice"]) == ["B", "A"]

@@ -119,3 +119,40 @@ def test_picometres_need_a_calibration(known):
     image.axes_manager.signal_axes.set(units="px")
     with pytest.raises(ValueError, match="calibrate both signal axes"):
         image.displacement_map("B", "A", units="pm")
+
+
+def test_the_truth_may_be_in_the_table_too(lazy):
+    image, truth = polar_perovskite((9, 6), displacement_px=(0.4, -0.6))
+    image.set_atoms(truth.assign(u=9.0))
+    image = image.as_lazy() if lazy else image
+    d = image.displacement_map("B", "A")
+    assert d.to_dataframe()["u"].abs().max() == pytest.approx(0.4)
+    assert len(d.to_temul()) == 4
+
+
+def test_temul_gets_one_frame():
+    image, truth = polar_perovskite((4, 3))
+    table = pd.concat([truth.assign(frame=k) for k in range(2)]).drop(columns=["u", "v"])
+    movie = hs.signals.Signal2D(np.stack([image.data] * 2))
+    movie.set_signal_type("atom_lattice")
+    movie.set_atoms(table)
+    d = movie.displacement_map("B", "A")
+    assert [len(d.to_temul(frame=k)[0]) for k in range(2)] == [12, 12]
+    with pytest.raises(ValueError, match="there are frames 0 to 1"):
+        d.to_temul(frame=2)
+
+
+def test_what_was_cut_off_or_never_there_is_named(known):
+    d = known[0].displacement_map("B", "A")
+    with pytest.raises(ValueError, match="component v was cut off"):
+        d.isig[:1].to_temul()
+    with pytest.raises(ValueError, match="no atom lies in this part"):
+        known[0].isig[:8, :8].displacement_map("B", "A")
+    bare = hs.signals.Signal1D(np.zeros((4, 3)))
+    bare.set_signal_type("atom_displacements")
+    with pytest.raises(ValueError, match="no units"):
+        bare.units  # noqa: B018
+    with pytest.raises(ValueError, match="u and v, not 3"):
+        bare.columns  # noqa: B018
+    with pytest.raises(ValueError, match="summed"):
+        d.rebin(scale=(3, 1)).atoms  # noqa: B018

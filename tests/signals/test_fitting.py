@@ -112,7 +112,7 @@ def test_subimages_without_a_table_can_be_fitted(angles):
     p.set_signal_type("atom_subimages")
     z = p.fit_rvae(latent_dim=1, epochs=1, seed=0)
     assert z.data.shape == (COUNT, 8)
-    with pytest.raises(ValueError, match="no atoms yet"):
+    with pytest.raises(ValueError, match="no table of atoms"):
         z.to_dataframe()
 
 
@@ -165,18 +165,24 @@ def test_weights_that_do_not_fit_their_configuration_are_refused(subimages, mode
     [
         ({"latent_dim": 0}, ValueError, "latent_dim"),
         ({"max_subimages": 0}, ValueError, "max_subimages must be a whole number"),
-        ({"max_subimages": 9}, ValueError, "at least 10"),
+        ({"max_subimages": 9}, ValueError, "at least 10, got 9"),
+        ({"max_subimages": 20, "seed": -3}, ValueError, "seed must be"),
+        ({"epochs": 0}, ValueError, "epochs"),
+        ({"device": "tpu"}, ValueError, "device"),
         ({"invariances": ("rotatoin",)}, ValueError, "rotatoin"),
         ({"epoch": 3}, TypeError, "epoch"),
     ],
 )
-def test_impossible_fits_are_refused(subimages, arguments, error, message):
+def test_impossible_fits_are_refused_before_any_window_is_cut(
+    subimages, arguments, error, message, monkeypatch
+):
+    monkeypatch.setattr("hyperspy_rvae.subimages.stack.cut_windows", None)
     with pytest.raises(error, match=message):
         subimages.fit_rvae(**arguments)
 
 
 def test_too_few_subimages_are_refused(subimages):
-    with pytest.raises(ValueError, match="at least 10"):
+    with pytest.raises(ValueError, match="at least 10 subimages are needed to learn from, got 9"):
         subimages.inav[:9].fit_rvae()
 
 
@@ -194,3 +200,61 @@ def test_models_of_another_window_or_kind_are_refused(subimages, model):
 def test_progress_is_shown_when_asked(subimages, capsys):
     subimages.fit_rvae(latent_dim=1, epochs=2, seed=0, show_progressbar=True)
     assert "training" in capsys.readouterr().err
+
+
+def test_nothing_is_cut_or_encoded_before_it_is_asked_for(model, monkeypatch):
+    pixels = np.random.default_rng(0).random((2, 30, 40))
+    s = hs.signals.Signal2D(pixels).as_lazy()
+    s.set_signal_type("atom_lattice")
+    s.set_atoms({k: np.array([[10.0, 12.0], [20.5, 12.0]]) for k in range(2)})
+    monkeypatch.setattr("hyperspy_rvae.subimages.stack.cut_windows", None)
+    z = s.extract_subimages(SIZE).encode(model)
+    assert z._lazy and z.data.shape == (4, 8)
+
+
+def test_sums_over_atoms_or_latents_are_nobodys(subimages, model):
+    z = subimages.encode(model)
+    for summed in (subimages.rebin(scale=(2, 1, 1)), subimages.rebin(scale=(3, 1, 1))):
+        with pytest.raises(ValueError, match="summed"):
+            summed.atoms  # noqa: B018
+    for factor in (2, 3):
+        with pytest.raises(ValueError, match="summed"):
+            z.rebin(scale=(factor, 1)).atoms  # noqa: B018
+    with pytest.raises(ValueError, match="summed"):
+        z.rebin(scale=(1, 2)).columns  # noqa: B018
+    binned = subimages.rebin(scale=(1, 3, 3))
+    pd.testing.assert_frame_equal(binned.atoms, subimages.atoms)
+
+
+def test_latents_stand_in_for_columns_of_their_name(subimages, model):
+    z = subimages.encode(model)
+    again = subimages.deepcopy()
+    s = hs.signals.Signal2D(np.zeros((2, 60, 72)))
+    s.set_signal_type("atom_lattice")
+    s.set_atoms(z.to_dataframe().assign(angle=99.0))
+    table = s.extract_subimages(SIZE).encode(model).to_dataframe()
+    assert table.columns.is_unique and (table["angle"] != 99).all()
+    assert "angle" not in again.atoms
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        {"Atoms": "text"},
+        {"Atoms.model": "text"},
+        {"Atoms.model": {"configuration": "{}", "weights": "text"}},
+        {"Atoms.model": {"configuration": 7, "weights": {"a": np.zeros(2)}}},
+        {"Atoms.latents": 7},
+        {"Atoms.latents": ["angle"]},
+        {"Atoms.table": "text"},
+        {"Atoms.table": {"names": ["x", "y"]}},
+        {"Atoms.axes": np.zeros(3)},
+    ],
+    ids=str,
+)
+def test_foreign_metadata_gives_errors_that_say_so(subimages, model, spoil):
+    z = subimages.encode(model)
+    for path, value in spoil.items():
+        z.metadata.set_item(path, value)
+    with pytest.raises(ValueError, match=r".{20}"):
+        z.model, z.columns, z.atoms, z.plot_map("z1")

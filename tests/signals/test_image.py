@@ -8,6 +8,7 @@ from scipy.spatial import cKDTree
 import hyperspy_rvae as hrv
 from hyperspy_rvae.data import polar_perovskite
 from hyperspy_rvae.signals import AtomLatticeImage
+from hyperspy_rvae.signals.record import stored_table
 
 
 def offsets(found, true):
@@ -70,6 +71,68 @@ def test_dark_columns_have_negative_amplitudes(image, truth):
     assert offsets(image.atoms, before).max() < 0.05
 
 
+def test_two_atoms_far_apart_are_not_fitted_by_all_that_lies_between(image, truth):
+    """Two dopants in a lattice of 13 px: their own distance is no measure of their surroundings."""
+    a = truth[truth["sublattice"] == "A"].drop(columns=["u", "v"]).reset_index(drop=True)
+    dopants = a.index.isin([9, 25])
+    image.set_atoms(a.assign(sublattice=np.where(dopants, "D", "A")))
+    image.refine_atoms()
+    moved = offsets(image.atoms[image.atoms["sublattice"] == "D"], a[dopants])
+    assert len(moved) == 2 and moved.max() < 0.3
+    image.set_atoms(a.assign(sublattice=np.where(a.index == 9, "D", "A")))
+    image.refine_atoms("D")
+    assert offsets(image.atoms[image.atoms["sublattice"] == "D"], a[a.index == 9]).max() < 0.3
+
+
+def test_skipped_pixels_leave_columns_of_the_right_height(image, truth):
+    a = truth[truth["sublattice"] == "A"].drop(columns=["u", "v"])
+    image.set_atoms(a)
+    image.refine_atoms()
+    half = image.isig[::2, ::2]
+    carried = half.atoms["amplitude"]
+    half.refine_atoms()
+    assert half.atoms["amplitude"].median() == pytest.approx(carried.median(), rel=0.15)
+
+
+def test_atoms_that_cannot_be_followed_are_let_go_when_new_ones_are_found(perovskite, lazy):
+    movie = hs.signals.Signal2D(np.stack([perovskite[0].data] * 2))
+    movie.set_signal_type("atom_lattice")
+    movie = movie.as_lazy() if lazy else movie
+    movie.find_atoms(separation=8, refine=False)
+    mean = movie.mean(0)
+    mean.find_atoms(separation=8, refine=False)
+    assert len(mean.atoms) == 35 and len(movie.atoms) == 70
+
+
+def test_frames_without_atoms_stay_empty(perovskite):
+    movie = hs.signals.Signal2D(np.stack([perovskite[0].data] * 2))
+    movie.set_signal_type("atom_lattice")
+    a = perovskite[1].query("sublattice == 'A'")[["x", "y"]].to_numpy()
+    movie.set_atoms({0: [], 1: a})
+    movie.find_sublattice("B", reference="A")
+    assert set(movie.atoms["frame"]) == {1}
+    assert len(movie.atoms.query("sublattice == 'B'")) == 24
+    movie.refine_atoms(method="center_of_mass")
+    d = movie.displacement_map("B", "A")
+    assert np.isfinite(d.data).all() and set(d.atoms["frame"]) == {1}
+
+
+def test_frames_are_found_on_a_cluster_where_there_is_one(perovskite):
+    from distributed import Client
+
+    lazily = perovskite[0].as_lazy()
+    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None):
+        lazily.find_atoms(separation=8, refine=False)
+    assert len(lazily.atoms) == 35
+
+
+def test_bool_images_can_be_searched(perovskite):
+    pixels = perovskite[0].data
+    image = AtomLatticeImage(pixels > 0.6)
+    image.find_atoms(separation=8, refine=False)
+    assert len(image.atoms) == 35
+
+
 @pytest.mark.parametrize(("method", "bound"), [("gaussian", 0.1), ("center_of_mass", 0.7)])
 def test_rough_positions_are_refined(image, truth, method, bound):
     a = truth[truth["sublattice"] == "A"].drop(columns=["u", "v"])
@@ -120,8 +183,7 @@ def test_lazy_and_eager_find_the_same(perovskite):
     pd.testing.assert_frame_equal(eager.atoms, lazily.atoms)
 
 
-@pytest.mark.parametrize("make", ["get_simple_cubic_signal", "get_polarization_film_signal"])
-def test_lattices_of_atomap_go_there_and_back(make):
+def test_lattices_of_atomap_go_there_and_back():
     lattice = am.dummy_data.get_polarization_film_atom_lattice()
     s = hrv.from_atomap(lattice)
     again = hrv.from_atomap(s.to_atomap())
@@ -191,10 +253,10 @@ def spoiled(how):
 )
 def test_images_that_cannot_be_used_are_refused(method, how, error, message):
     image = spoiled(how)
-    before = image.metadata.Atoms.as_dictionary()
+    before = stored_table(image)
     with pytest.raises(error, match=message):
         METHODS[method](image)
-    assert image.metadata.Atoms.as_dictionary().keys() == before.keys()
+    pd.testing.assert_frame_equal(stored_table(image), before)
 
 
 def test_lazy_frames_that_cannot_be_used_are_named(perovskite):
@@ -221,6 +283,14 @@ def test_what_needs_atoms_says_so(method):
         (lambda s: s.find_atoms(contrast="black"), "contrast must be one of"),
         (lambda s: s.find_atoms(sublattice=""), "needs a name"),
         (lambda s: s.find_atoms(separation=-1), "separation"),
+        (lambda s: s.find_atoms(separation="a"), "separation must be a number of pixels"),
+        (lambda s: s.find_sublattice("B", position=0.5), "two fractions of the cell"),
+        (lambda s: s.find_sublattice("B", position=(0.5,)), "two fractions of the cell"),
+        (lambda s: s.refine_atoms(percent_to_nn=-1), "percent_to_nn must be a fraction"),
+        (lambda s: s.refine_atoms(percent_to_nn=float("nan")), "percent_to_nn must be"),
+        (lambda s: s.extract_subimages(9, "A", centres="grid"), "a grid has no sublattices"),
+        (lambda s: s.isig[:5, :5].refine_atoms(), "no atom lies in this part"),
+        (lambda s: s.isig[:5, :5].extract_subimages(5), "no atom lies in this part"),
         (lambda s: s.find_sublattice("A", reference="A"), "another name"),
         (lambda s: s.find_sublattice("B", reference="C"), "no sublattice 'C'"),
         (lambda s: s.find_sublattice("B", position=(0.5, 3)), "from 0 to 1"),
@@ -249,5 +319,7 @@ def test_only_images_hold_atoms():
     with pytest.raises(ValueError, match="signal dimension"):
         AtomLatticeImage(np.zeros(5))
     sublattice = am.dummy_data.get_simple_cubic_sublattice()
+    with pytest.raises(TypeError, match="HyperSpy signal is needed, got ndarray"):
+        hrv.from_atomap(sublattice, np.zeros((300, 300)))
     with pytest.raises(ValueError, match=r"two signal axes \(x, y\) is needed, got 1"):
         hrv.from_atomap(sublattice, hs.signals.Signal1D(sublattice.image))

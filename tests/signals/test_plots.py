@@ -91,6 +91,20 @@ def test_what_cannot_be_mapped_is_refused(latents):
         latents.plot_map("z1", frame=4)
 
 
+def test_images_of_another_crop_are_refused(latents, known):
+    with pytest.raises(ValueError, match="give the image that they were cut from"):
+        latents.plot_map("z1", image=known.isig[5:, :])
+    with pytest.raises(ValueError, match="give the image that they were cut from"):
+        known.displacement_map("B", "A").plot(image=np.zeros(7))
+
+
+def test_truth_values_are_labels(known, model):
+    table = known.atoms
+    known.set_atoms(table.assign(inner=table["x"] > 60))
+    ax = known.extract_subimages(11).encode(model).plot_map("inner")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["False", "True"]
+
+
 def test_the_manifold_shows_what_the_model_decodes(latents):
     ax = latents.plot_manifold(size=3)
     picture = ax.images[0].get_array()

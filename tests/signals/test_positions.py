@@ -110,8 +110,9 @@ def test_frames_of_two_navigation_axes_follow():
         lambda s: next(iter(s)),
         lambda s: s.split(axis=0)[1],
         lambda s: hs.stack([s.inav[0], s.inav[1]]),
+        lambda s: hs.stack([s.inav[:1]] * 2).sum(axis=0),
     ],
-    ids=["sum", "mean", "rebin", "current", "iteration", "split", "stack"],
+    ids=["sum", "mean", "rebin", "current", "iteration", "split", "stack", "sum of one of two"],
 )
 def test_a_lost_frame_is_never_passed_off_as_another(movie, lose):
     with pytest.raises(ValueError, match="set the atoms"):
@@ -166,3 +167,23 @@ def test_table_columns_of_any_name_survive(movie, tmp_path):
         again = hs.load(path, lazy=True).atoms
         assert list(again["a.b"]) == list(table["a.b"])
         np.testing.assert_allclose(again["depth / nm"], table["depth / nm"])
+
+
+def test_exchanged_axes_are_noticed_where_they_have_names(lazy):
+    image = hs.signals.Signal2D(np.arange(12.0 * 12).reshape(12, 12))
+    image.set_signal_type("atom_lattice")
+    for axis, name in zip(image.axes_manager.signal_axes, "xy", strict=True):
+        axis.name = name
+    image.set_atoms(np.array([[3.0, 7.0]]))
+    image = image.as_lazy() if lazy else image
+    with pytest.raises(ValueError, match="they were exchanged"):
+        image.swap_axes(0, 1).atoms  # noqa: B018
+
+
+def test_sums_over_one_of_two_navigation_axes_lose_the_frame():
+    image = hs.signals.Signal2D(np.zeros((1, 4, 20, 22)))
+    image.set_signal_type("atom_lattice")
+    image.set_atoms({frame: np.array([[8.0, 9.0]]) for frame in range(4)})
+    with pytest.raises(ValueError, match="set the atoms again"):
+        image.sum(axis=0).atoms  # noqa: B018
+    assert list(image.inav[:, 0].atoms["frame"]) == [0, 1, 2, 3]
