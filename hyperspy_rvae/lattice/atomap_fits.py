@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -120,7 +123,7 @@ def refine_gaussian(
     if not len(seeds):
         return pd.DataFrame(columns=["x", "y", *FITTED], dtype=float)
     sublattice, reach = _neighboured(bright_pixels(image), seeds, spacing)
-    with np.errstate(all="ignore"):  # runaway fits overflow; they are caught below
+    with np.errstate(all="ignore"), _quiet_fits():  # runaway fits are caught below
         sublattice.refine_atom_positions_using_2d_gaussian(
             show_progressbar=show_progress, **_mask(percent_to_nn, reach)
         )
@@ -154,6 +157,18 @@ def subtract_columns(image: np.ndarray, columns: pd.DataFrame) -> np.ndarray:
     set_fit(sublattice, fitted)
     model = sublattice.get_model_image(show_progressbar=False).data
     return np.asarray(image, dtype=np.float64) - model
+
+
+@contextlib.contextmanager
+def _quiet_fits() -> Iterator[None]:
+    """Keep HyperSpy's log from a warning a failed fit; those are marked in the table."""
+    logger = logging.getLogger("hyperspy.model")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _neighboured(

@@ -151,6 +151,15 @@ def test_noise_gives_finite_positions_near_the_seeds():
         assert np.hypot(*(np.asarray(xy) - seeds).T).max() <= 4
 
 
+def test_failed_fits_are_marked_and_not_logged(caplog):
+    noise = np.random.default_rng(4).random((60, 70))
+    seeds = np.random.default_rng(5).uniform(10, 50, (12, 2))
+    with caplog.at_level("WARNING"):
+        table = refine_gaussian(noise, seeds)
+    assert not caplog.records
+    assert table["sigma_x"].isna().any()
+
+
 def test_progress_is_silent_unless_asked(sites, heights, capfd):
     image = draw(sites, heights)
     refine_gaussian(image, sites[:2])
