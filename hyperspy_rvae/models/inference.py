@@ -10,7 +10,11 @@ import torch
 
 from hyperspy_rvae.models.nets import Network
 from hyperspy_rvae.models.scaling import standardise
+from hyperspy_rvae.models.steerable import training as steerable
+from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 from hyperspy_rvae.models.training import validate
+
+AnyNetwork = Network | SteerableNetwork
 
 _ENCODED_AT_ONCE = 1024
 _DECODED_AT_ONCE = 32  # their hidden layers stay in the cache
@@ -19,7 +23,7 @@ _SEED = 0
 
 
 def encode(
-    network: Network, pixels: np.ndarray, device: torch.device
+    network: AnyNetwork, pixels: np.ndarray, device: torch.device
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of the latents, ``(n, latents)``, of pixels ``(n, p)``."""
     network = _on(network, device)
@@ -34,7 +38,7 @@ def encode(
     return mean, std
 
 
-def decode(network: Network, values: np.ndarray, device: torch.device) -> np.ndarray:
+def decode(network: AnyNetwork, values: np.ndarray, device: torch.device) -> np.ndarray:
     """Pixels ``(n, p)`` on the input's scale, of latents ``(n, latents)``."""
     network = _on(network, device)
     location, scale = float(network.location), float(network.scale)
@@ -48,14 +52,17 @@ def decode(network: Network, values: np.ndarray, device: torch.device) -> np.nda
     return pixels
 
 
-def evidence(network: Network, pixels: np.ndarray, device: torch.device) -> float:
+def evidence(network: AnyNetwork, pixels: np.ndarray, device: torch.device) -> float:
     """Mean evidence lower bound of pixels ``(n, p)`` in nats, on the input's scale."""
     network = _on(network, device)
     standard = standardise(pixels, float(network.location), float(network.scale))
-    return -validate(network, torch.from_numpy(standard).to(device), beta=1.0, seed=_SEED)
+    images = torch.from_numpy(standard).to(device)
+    if isinstance(network, SteerableNetwork):
+        return -steerable.validate(network, network.seen(images), beta=1.0, seed=_SEED)
+    return -validate(network, images, beta=1.0, seed=_SEED)
 
 
-def measure_spread(network: Network, pixels: np.ndarray, device: torch.device) -> None:
+def measure_spread(network: AnyNetwork, pixels: np.ndarray, device: torch.device) -> None:
     """Note in the network how far the latents of pixels ``(n, p)`` reach."""
     values, _ = encode(network, pixels, device)
     spread = values.std(0)
@@ -65,6 +72,6 @@ def measure_spread(network: Network, pixels: np.ndarray, device: torch.device) -
     network.spread.copy_(torch.from_numpy(spread))
 
 
-def _on(network: Network, device: torch.device) -> Network:
+def _on(network: AnyNetwork, device: torch.device) -> AnyNetwork:
     # The model's own network stays where it is: other threads may be at work with it.
     return network if device.type == "cpu" else deepcopy(network).to(device)

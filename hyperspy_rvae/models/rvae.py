@@ -14,10 +14,10 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator
 
-from hyperspy_rvae.models import checks, configuration, inference, scaling, storage
+from hyperspy_rvae.models import checks, configuration, fitting, inference, storage
+from hyperspy_rvae.models.course import Callback, Plan, Record
 from hyperspy_rvae.models.latents import LatentSpace
-from hyperspy_rvae.models.nets import Network
-from hyperspy_rvae.models.training import Callback, Plan, Record, train
+from hyperspy_rvae.models.inference import AnyNetwork
 
 Invariance = Literal["rotation", "translation"]
 
@@ -93,8 +93,9 @@ class RVAE(TransformerMixin, BaseEstimator):
         latent_dim: int = 2,
         *,
         invariances: Sequence[Invariance] = ("rotation", "translation"),
+        decoder: Literal["steerable", "spatial"] = "steerable",
         epochs: int | None = None,
-        batch_size: int = 25,
+        batch_size: int | None = None,
         learning_rate: float = 2e-3,
         beta: float = 1.0,
         validation_fraction: float = 0.25,
@@ -104,6 +105,7 @@ class RVAE(TransformerMixin, BaseEstimator):
     ) -> None:
         self.latent_dim = latent_dim
         self.invariances = invariances
+        self.decoder = decoder
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -130,16 +132,11 @@ class RVAE(TransformerMixin, BaseEstimator):
         pixels, window = checks.check_new_subimages(X)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be a function of epoch and record, got {callback!r}")
-        location, scale = scaling.location_and_scale(pixels)
+        checks.check_decoder(self.decoder, window)
         seed = secrets.randbits(32) if self.seed is None else int(self.seed)
-        generator = Generator().manual_seed(seed)
-        network = Network(window, self._space())
-        network.start(generator)
-        network.location.fill_(location)
-        network.scale.fill_(scale)
-        network.to(self._device())
-        images = scaling.standardise(pixels, location, scale)
-        history = train(network, images, self._plan(), generator, callback)
+        learn = fitting.spatial if self.decoder == "spatial" else fitting.steerable
+        task = fitting.Task(pixels, window, self._space(), self._plan(), self._device())
+        network, history = learn(task, Generator().manual_seed(seed), callback)
         self._adopt(network, history, seed)
         inference.measure_spread(network, pixels, self._device())
         return self
@@ -252,7 +249,7 @@ class RVAE(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"the model's configuration is no {cls.__name__}'s: {error}"
             ) from error
-        network = storage.from_arrays(found.window, model._space(), weights)
+        network = storage.from_arrays(model.decoder, found.window, model._space(), weights)
         model._adopt(network, found.history, found.seed)
         return model
 
@@ -280,7 +277,7 @@ class RVAE(TransformerMixin, BaseEstimator):
     def _plan(self) -> Plan:
         return Plan(
             epochs=None if self.epochs is None else int(self.epochs),
-            batch_size=int(self.batch_size),
+            batch_size=None if self.batch_size is None else int(self.batch_size),
             learning_rate=float(self.learning_rate),
             beta=float(self.beta),
             validation_fraction=float(self.validation_fraction),
@@ -294,11 +291,11 @@ class RVAE(TransformerMixin, BaseEstimator):
     def _device(self) -> torch.device:
         return checks.choose_device(self.device)
 
-    def _fitted(self) -> Network:
+    def _fitted(self) -> AnyNetwork:
         check_is_fitted(self, "latent_names_")
         return self._network
 
-    def _adopt(self, network: Network, history: list[Record], seed: int) -> None:
+    def _adopt(self, network: AnyNetwork, history: list[Record], seed: int) -> None:
         # The network stays on the CPU, where it can be copied, pickled and shared by threads.
         self._network = network.cpu().eval()
         self.history_ = history

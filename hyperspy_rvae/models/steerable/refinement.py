@@ -1,0 +1,93 @@
+"""The likeliest pose between the grid's points, and how sure it is."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hyperspy_rvae.models.steerable.likelihood import Likelihood
+from hyperspy_rvae.models.steerable.poses import SHIFT_PRIOR
+
+_STEPS = 3
+_LONGEST_TURN, _LONGEST_SHIFT = 0.09, 0.5  # of one step, radians and px
+_BEYOND = 0.7  # px beyond the grid of shifts
+_CIRCLE = math.pi / math.sqrt(3)  # standard deviation of an angle of which nothing is known
+
+
+class Pose(NamedTuple):
+    """Angle ``(n,)``, shift ``(n, 2)`` and their covariance ``(n, 3, 3)``.
+
+    ``cell`` ``(n,)`` is the index of the grid's shift that they were refined from.
+    """
+
+    angle: Tensor
+    shift: Tensor
+    covariance: Tensor
+    cell: Tensor
+
+
+def find(likelihood: Likelihood, a: Tensor, b: Tensor, noise: float) -> Pose:
+    """Likeliest pose of content b ``(n, 2 D)`` in coefficients a ``(n, S, 2 D)``.
+
+    From the best point of the grid, Gauss-Newton steps on the pixels of the support: with
+    derivatives F of the posed content, ``(F F' + s2 / prior) step = F (x - f) - s2 / prior pose``.
+    """
+    joint, _ = likelihood.log_joint(a, b, noise)
+    best = joint.flatten(1).argmax(1)
+    cell, turn = best // joint.shape[2], best % joint.shape[2]
+    angle, shift = likelihood.angles[turn], likelihood.shifts[cell]
+    farthest = float(likelihood.shifts.abs().max()) + _BEYOND
+    data = a[torch.arange(len(a), device=a.device), cell]
+    free = _freedom(likelihood)
+    prior = noise * (1 / torch.tensor([_CIRCLE, SHIFT_PRIOR, SHIFT_PRIOR]).square()).to(a.device)
+    for step in range(_STEPS + 1):
+        content = posed(likelihood, b, angle, shift - likelihood.shifts[cell])
+        shown = _shown(likelihood, content, cell)
+        slopes = content[:, 1:] * free[:, None]
+        curvature = (shown[:, 1:] * free[:, None]) @ slopes.mT + torch.diag(prior)
+        if step == _STEPS:
+            break
+        misfit = (slopes @ (data - shown[:, 0])[..., None])[..., 0]
+        misfit[:, 1:] -= prior[1:] * shift
+        change = torch.linalg.solve(curvature, misfit) * free
+        angle = angle + change[:, 0].clamp(-_LONGEST_TURN, _LONGEST_TURN)
+        shift = shift + change[:, 1:].clamp(-_LONGEST_SHIFT, _LONGEST_SHIFT)
+        shift = shift.clamp(-farthest, farthest)
+    return Pose(angle, shift, noise * torch.linalg.inv(curvature), cell)
+
+
+def posed(likelihood: Likelihood, b: Tensor, angle: Tensor, shift: Tensor) -> Tensor:
+    """Content ``(n, 2 D)`` at a pose near the grid's shift, and its derivatives.
+
+    Returns
+    -------
+    content
+        Shape ``(n, 4, 2 D)``: itself, and by angle, shift along x and shift along y.
+    """
+    turned = likelihood.turn(b, angle)
+    still = torch.stack([turned, likelihood.spin(turned)], 1)
+    moved = likelihood.displace(still, shift)
+    slopes = [-(moved[:, :1] @ generator) for generator in likelihood.generators]
+    return torch.cat([moved, *slopes], 1)
+
+
+def wrap(angle: Tensor) -> Tensor:
+    """Angles in (-pi, pi]."""
+    return math.pi - torch.remainder(math.pi - angle, 2 * math.pi)
+
+
+def _shown(likelihood: Likelihood, content: Tensor, cell: Tensor) -> Tensor:
+    # What coefficients the support would give for this content: one Gram matrix per shift.
+    shown = torch.empty_like(content)
+    for k in cell.unique():
+        rows = (cell == k).nonzero()[:, 0]
+        shown[rows] = content[rows] @ likelihood.gram[k]
+    return shown
+
+
+def _freedom(likelihood: Likelihood) -> Tensor:
+    turns, moves = len(likelihood.angles) > 1, len(likelihood.shifts) > 1
+    return torch.tensor([turns, moves, moves], dtype=torch.float32).to(likelihood.angles.device)

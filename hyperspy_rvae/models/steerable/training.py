@@ -1,0 +1,268 @@
+"""The training loop: steps from the data's noise, rare content drawn more often."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from hyperspy_rvae.models.course import Callback, Course, Plan, Record
+from hyperspy_rvae.models.steerable.likelihood import Evidence
+from hyperspy_rvae.models.steerable.nets import SteerableNetwork
+
+_BATCHES = (8, 50)  # fewest and most subimages to a step
+_STEPS_PER_EPOCH = 8  # which smaller batches are for
+_LEAST_STEPS = (600, 3500)  # before a plateau counts
+_STEPS_AT_UNIT_SNR, _SNR_POWER = 900, 0.8
+_WARM_UP = 300  # steps, of the learning rate; the divergence's weight takes twice as many
+_SHORT = 6  # a training with fewer times the warm-up steps warms up faster
+_MOMENTS = (0.9, 0.98)
+_HARD_SHARE = 0.3  # of each batch, drawn by misfit
+_HARDEST = 8.0  # robust standard deviations; more does not count
+_EASY = 1.5
+_CENTRING = 0.1
+_OWN_SHIFT = 0.7  # share of subimages that are read where their content was last found
+_NEAR_SHIFTS = 9
+_HELD_OUT_MOST = 1000  # subimages whose loss is taken
+_AT_ONCE = 256
+_STORED_MOST = 2**28  # coefficients; of more subimages they are computed anew in each step
+
+
+class Samples:
+    """Subimages as coefficients, stored if they fit into memory."""
+
+    def __init__(self, network: SteerableNetwork, pixels: Tensor) -> None:
+        self.likelihood = network.likelihood
+        self.pixels = pixels
+        self.square = pixels.square().sum(1)
+        numbers = len(pixels) * self.likelihood.functions[..., 0].numel()
+        self.stored: Tensor | None = None
+        if numbers <= _STORED_MOST:
+            parts = [self.likelihood.coefficients(part) for part in pixels.split(_AT_ONCE)]
+            self.stored = torch.cat(parts)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def coefficients(self, rows: Tensor) -> Tensor:
+        """Coefficients ``(n, S, 2 D)`` of some rows."""
+        if self.stored is None:
+            return self.likelihood.coefficients(self.pixels[rows])
+        return self.stored[rows]
+
+
+class Draws:
+    """Which subimages come next: all in turn, and beside them those that fit worst.
+
+    A share of each batch is drawn by the running misfit, so that motifs of a few percent are
+    learned before the noise variance has settled without them.
+    """
+
+    def __init__(self, count: int, batch: int, generator: Generator) -> None:
+        self.generator = generator
+        self.hard = int(_HARD_SHARE * batch)
+        self.even = batch - self.hard
+        self.misfit, self.seen = torch.zeros(count), torch.zeros(count, dtype=torch.bool)
+        self.shift = torch.zeros(count, dtype=torch.long)
+        self.weight = torch.ones(count)
+        self.order, self.place = torch.empty(0, dtype=torch.long), 0
+
+    def next(self) -> Tensor:
+        """Rows of a batch, those in turn first."""
+        if self.place + self.even > len(self.order):
+            self.order = torch.randperm(len(self.seen), generator=self.generator)
+            self.place = 0
+            self._weigh()
+        rows = self.order[self.place : self.place + self.even]
+        self.place += self.even
+        hard = torch.multinomial(self.weight, self.hard, True, generator=self.generator)
+        return torch.cat([rows, hard])
+
+    def places(self, rows: Tensor, shifts: int) -> tuple[Tensor, Tensor]:
+        """Index of the shift at which each row is read, and whether it is its own."""
+        near = min(_NEAR_SHIFTS, shifts)
+        chance = torch.rand(len(rows), generator=self.generator)
+        anywhere = torch.randint(near, (len(rows),), generator=self.generator)
+        own = (chance < _OWN_SHIFT) & self.seen[rows]
+        return torch.where(own, self.shift[rows], anywhere), own
+
+    def note(self, rows: Tensor, error: Tensor, shift: Tensor) -> None:
+        """Remember how badly rows fitted, and where their content was."""
+        mean = 0.5 * (self.misfit[rows] + error)
+        self.misfit[rows] = torch.where(self.seen[rows], mean, error)
+        self.shift[rows] = shift
+        self.seen[rows] = True
+
+    def _weigh(self) -> None:
+        if not self.hard or self.seen.float().mean() <= 0.5:
+            return
+        off = self.misfit - self.misfit.median()
+        score = off / (1.4826 * off.abs().median() + 1e-9)
+        self.weight = (score - _EASY).clamp(0, _HARDEST) + 1e-3
+
+
+class Trainer:
+    """One training of a network, step by step."""
+
+    def __init__(
+        self,
+        network: SteerableNetwork,
+        samples: Samples,
+        plan: Plan,
+        generator: Generator,
+    ) -> None:
+        self.network, self.samples, self.plan, self.generator = network, samples, plan, generator
+        batch = min(plan.batch_size or batch_size(len(samples)), len(samples))
+        self.draws = Draws(len(samples), batch, generator)
+        self.steps = math.ceil(len(samples) / batch)
+        self.taken, self.warm_up = 0, float(_WARM_UP)
+        self.optimiser = torch.optim.Adam(
+            network.parameters(), lr=plan.learning_rate, betas=_MOMENTS, fused=True
+        )
+
+    def epoch(self, course: Course, epoch: int) -> Record:
+        """Take as many steps as it takes to draw as many subimages as there are."""
+        if self.plan.epochs is not None:
+            self.warm_up = min(_WARM_UP, self.plan.epochs * self.steps / _SHORT)
+        totals = np.zeros(2)
+        for step in range(self.steps):
+            warm = min(1.0, (self.taken + 1) / self.warm_up)
+            for group in self.optimiser.param_groups:
+                rate = course.rate(epoch + step / self.steps)
+                group["lr"] = self.plan.learning_rate * warm * rate
+            totals += self.step()
+            self.taken += 1
+        reconstruction, divergence = (float(total) / self.steps for total in totals)
+        reconstruction += _log_scale(self.network)
+        return {
+            "loss": reconstruction + self.plan.beta * divergence,
+            "reconstruction": reconstruction,
+            "divergence": divergence,
+            "noise_variance": float(self.network.noise_variance)
+            * float(self.network.scale) ** 2,
+        }
+
+    def step(self) -> tuple[float, float]:
+        """Take one step; reconstruction and divergence of the subimages in turn."""
+        rows = self.draws.next()
+        places, own = self.draws.places(rows, len(self.network.likelihood.shifts))
+        device = self.network.noise_variance.device
+        rows_there, places, own = rows.to(device), places.to(device), own.to(device)
+        a = self.samples.coefficients(rows_there)
+        angle = 2 * math.pi * torch.rand(len(rows), generator=self.generator)
+        angle = angle.to(device) if self.network.space.rotation else None
+        read = a[torch.arange(len(rows), device=device), places]
+        mean, log_variance = self.network.read(read, angle)
+        noise = torch.randn(mean.shape, generator=self.generator).to(device)
+        b = self.network.draw(mean + (log_variance / 2).exp() * noise)
+        s2 = float(self.network.noise_variance)
+        with torch.no_grad():
+            square = self.samples.square[rows_there]
+            found = self.network.likelihood.evidence(a, b, square, s2)
+            gradient = found.gradient - self._centring(b, found.offset, own)
+        kl = divergence(mean, log_variance)
+        weight = self.plan.beta * min(1.0, self.taken / (2 * self.warm_up))
+        objective = weight * kl - (gradient * b).sum(1) / s2
+        self.optimiser.zero_grad(set_to_none=True)
+        objective.mean().backward()
+        self.optimiser.step()
+        return self._note(rows, found, square, kl.detach())
+
+    def _centring(self, b: Tensor, offset: Tensor, own: Tensor) -> Tensor:
+        # Where content comes to lie in its frame is free, until the grid of shifts ends. A weak
+        # pull along (u . grad) f brings the mean shift u to zero.
+        generators = self.network.likelihood.generators
+        slope = offset[:, :1] * (b @ generators[0]) + offset[:, 1:] * (b @ generators[1])
+        return _CENTRING * own[:, None] * slope
+
+    def _note(
+        self, rows: Tensor, found: Evidence, square: Tensor, kl: Tensor
+    ) -> tuple[float, float]:
+        self.draws.note(rows, found.error.cpu(), found.shift.cpu())
+        even = slice(self.draws.even)
+        reconstruction = _reconstruction(self.network, found, square)[even]
+        self.network.learn_noise(found.error[even].mean() / self.network.likelihood.size)
+        return float(reconstruction.mean()), float(kl[even].mean())
+
+
+def train(
+    network: SteerableNetwork,
+    pixels: Tensor,
+    plan: Plan,
+    snr: float,
+    generator: Generator,
+    callback: Callback | None,
+) -> list[Record]:
+    """Train a network in place.
+
+    Parameters
+    ----------
+    pixels
+        Standardised pixels of the support, shape ``(n, p)``.
+    snr
+        Their ratio of signal to noise variance, from which follows the least number of steps.
+    generator
+        Source of all chance, on the CPU.
+    callback
+        Called with the number of the epoch and its record.
+
+    Returns
+    -------
+    history
+        A record per epoch, losses in nats per subimage on the input's own scale.
+    """
+    order = torch.randperm(len(pixels), generator=generator).to(pixels.device)
+    aside = min(round(plan.validation_fraction * len(order)), len(order) - 1)
+    held_out, images = pixels[order[:aside][:_HELD_OUT_MOST]], pixels[order[aside:]]
+    samples = Samples(network, images)
+    network.begin(samples.coefficients(torch.arange(min(len(samples), 2000))), samples.square)
+    trainer = Trainer(network, samples, plan, generator)
+    least = min(max(_STEPS_AT_UNIT_SNR / snr**_SNR_POWER, _LEAST_STEPS[0]), _LEAST_STEPS[1])
+    course = Course(plan, trainer.steps, math.ceil(least / trainer.steps))
+    noise_seed = int(torch.randint(2**31, (1,), generator=generator))
+
+    def epoch(number: int) -> Record:
+        record = trainer.epoch(course, number)
+        if len(held_out):
+            record["validation_loss"] = validate(network, held_out, plan.beta, noise_seed)
+        return record
+
+    return course.run(network, epoch, callback)
+
+
+def validate(network: SteerableNetwork, pixels: Tensor, beta: float, seed: int) -> float:
+    """Loss per subimage, on the input's own scale, with frozen weights and fixed noise."""
+    generator = Generator().manual_seed(seed)
+    s2, total = float(network.noise_variance), 0.0
+    with torch.no_grad():
+        for part in pixels.split(_AT_ONCE):
+            a, square = network.likelihood.coefficients(part), part.square().sum(1)
+            mean, log_variance = network.look(a)
+            noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+            b = network.draw(mean + (log_variance / 2).exp() * noise)
+            found = network.likelihood.evidence(a, b, square, s2)
+            loss = _reconstruction(network, found, square) + beta * divergence(mean, log_variance)
+            total += float(loss.sum())
+    return total / len(pixels) + _log_scale(network)
+
+
+def batch_size(count: int) -> int:
+    """Subimages to a step, of so many."""
+    return min(max(count // _STEPS_PER_EPOCH, _BATCHES[0]), _BATCHES[1])
+
+
+def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Divergence ``(n,)`` of the posterior of content from a unit normal."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
+
+
+def _reconstruction(network: SteerableNetwork, found: Evidence, square: Tensor) -> Tensor:
+    s2, size = float(network.noise_variance), network.likelihood.size
+    return square / (2 * s2) - found.log + size / 2 * math.log(2 * math.pi * s2)
+
+
+def _log_scale(network: SteerableNetwork) -> float:
+    # Jacobian of the standardisation.
+    return network.likelihood.size * math.log(float(network.scale))
