@@ -15,6 +15,7 @@ from hyperspy_rvae.models.nets import Network
 from hyperspy_rvae.models.steerable import spectrum
 from hyperspy_rvae.models.steerable import training as steerable_training
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
+from hyperspy_rvae.models.threads import one_thread
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,6 @@ def steerable(
     network.to(task.device)
     support = network.seen(torch.from_numpy(images)).to(task.device)
     snr = found.signal / found.noise
-    return network, steerable_training.train(
-        network, support, task.plan, snr, generator, callback
-    )
+    with one_thread():
+        history = steerable_training.train(network, support, task.plan, snr, generator, callback)
+    return network, history

@@ -12,11 +12,12 @@ from hyperspy_rvae.models.nets import Network
 from hyperspy_rvae.models.scaling import standardise
 from hyperspy_rvae.models.steerable import training as steerable
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
+from hyperspy_rvae.models.threads import share
 from hyperspy_rvae.models.training import validate
 
 AnyNetwork = Network | SteerableNetwork
 
-_ENCODED_AT_ONCE = 1024
+_ENCODED_AT_ONCE = 128
 _DECODED_AT_ONCE = 32  # their hidden layers stay in the cache
 _WIDEST_TURN = math.pi / 2
 _SEED = 0
@@ -30,11 +31,13 @@ def encode(
     location, scale = float(network.location), float(network.scale)
     mean = np.empty((len(pixels), len(network.space.names)), np.float32)
     std = np.empty_like(mean)
-    with torch.inference_mode():
-        for start in range(0, len(pixels), _ENCODED_AT_ONCE):
-            rows = slice(start, start + _ENCODED_AT_ONCE)
-            batch = torch.from_numpy(standardise(pixels[rows], location, scale)).to(device)
-            mean[rows], std[rows] = (part.numpy(force=True) for part in network.encode(batch))
+
+    @torch.inference_mode()
+    def part(rows: slice) -> None:
+        batch = torch.from_numpy(standardise(pixels[rows], location, scale)).to(device)
+        mean[rows], std[rows] = (found.numpy(force=True) for found in network.encode(batch))
+
+    share(part, _slices(len(pixels), _ENCODED_AT_ONCE))
     return mean, std
 
 
@@ -43,12 +46,13 @@ def decode(network: AnyNetwork, values: np.ndarray, device: torch.device) -> np.
     network = _on(network, device)
     location, scale = float(network.location), float(network.scale)
     pixels = np.empty((len(values), math.prod(network.window)), np.float32)
-    with torch.inference_mode():
-        for start in range(0, len(values), _DECODED_AT_ONCE):
-            rows = slice(start, start + _DECODED_AT_ONCE)
-            batch = torch.from_numpy(values[rows]).to(device)
-            decoded = network.decode(batch).numpy(force=True)
-            pixels[rows] = decoded.astype(np.float64) * scale + location
+
+    @torch.inference_mode()
+    def part(rows: slice) -> None:
+        decoded = network.decode(torch.from_numpy(values[rows]).to(device)).numpy(force=True)
+        pixels[rows] = decoded.astype(np.float64) * scale + location
+
+    share(part, _slices(len(values), _DECODED_AT_ONCE))
     return pixels
 
 
@@ -70,6 +74,10 @@ def measure_spread(network: AnyNetwork, pixels: np.ndarray, device: torch.device
         length = abs(np.exp(1j * values[:, 0]).mean())
         spread[0] = min(math.sqrt(-2 * math.log(max(length, 1e-6))), _WIDEST_TURN)
     network.spread.copy_(torch.from_numpy(spread))
+
+
+def _slices(count: int, size: int) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def _on(network: AnyNetwork, device: torch.device) -> AnyNetwork:
