@@ -15,12 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import jnp_zeros, jv
+from scipy.special import jnp_zeros, jv, jvp
 
 MOST_FUNCTIONS = 110
 _ROOTS = 40
 _QUADRATURE = 4000
-_STEP = 1e-3  # px, of the derivatives
 
 
 @dataclass(frozen=True)
@@ -37,26 +36,34 @@ class Basis:
         """Highest angular order M."""
         return int(self.orders.max())
 
-    def radial(self, r: np.ndarray) -> np.ndarray:
-        """Radial parts ``(D, points)``; beyond the disc they keep the value of its rim."""
-        r = np.minimum(r, self.radius)
-        parts = [
-            jv(m, k * r) * factor
-            for m, k, factor in zip(self.orders, self.wave_numbers, self.factors, strict=True)
-        ]
-        return np.stack(parts)
+    def radial(self, r: np.ndarray, derivative: bool = False) -> np.ndarray:
+        """Radial parts ``(D, ...)`` or their slopes; beyond the disc the rim's value goes on."""
+        function = jvp if derivative else jv
+        radii, where = np.unique(np.round(np.minimum(r, self.radius), 9), return_inverse=True)
+        known = zip(self.orders, self.wave_numbers, self.factors, strict=True)
+        parts = np.stack(
+            [function(m, k * radii) * (factor * k if derivative else factor) for m, k, factor in known]
+        )
+        return parts[:, where.reshape(np.shape(r))]
 
-    def functions(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Values of the functions, ``(2 D, points)``, at points from the centre, y down."""
-        phase = np.exp(1j * self.orders[:, None] * np.arctan2(-y, x))
-        values = self.radial(np.hypot(x, y)) * phase
-        return np.concatenate([values.real, -values.imag])
+    def functions(self, r: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        """Values of the functions, ``(2 D, ...)``, at polar coordinates about the centre."""
+        return _as_rows(self.radial(r) * self._phase(theta))
 
-    def gradients(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Their derivatives along x and y, ``(2, 2 D, points)``."""
-        along_x = self.functions(x + _STEP, y) - self.functions(x - _STEP, y)
-        along_y = self.functions(x, y + _STEP) - self.functions(x, y - _STEP)
-        return np.stack([along_x, along_y]) / (2 * _STEP)
+    def gradients(self, r: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        """Their derivatives along x and y, ``(2, 2 D, ...)``; y points down."""
+        phase = self._phase(theta)
+        outward = self.radial(r, derivative=True) * phase
+        around = 1j * self.orders[:, None, None] * self.radial(r) * phase / np.maximum(r, 1e-9)
+        cos, sin = np.cos(theta), np.sin(theta)
+        return np.stack([_as_rows(cos * outward - sin * around), _as_rows(-sin * outward - cos * around)])
+
+    def _phase(self, theta: np.ndarray) -> np.ndarray:
+        return np.exp(1j * np.multiply.outer(self.orders, theta))
+
+
+def _as_rows(values: np.ndarray) -> np.ndarray:
+    return np.concatenate([values.real, -values.imag])
 
 
 def choose(radius: float, band: float) -> Basis:
@@ -77,10 +84,9 @@ def choose(radius: float, band: float) -> Basis:
 
 
 def polar_grid(radius: float, rings: int, spokes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points x and y, y down, ring by ring: ``rings`` from the centre to the rim."""
-    r = np.linspace(0, radius, rings)[:, None]
+    """Radii ``(rings, 1)`` from the centre to the rim, and angles ``(1, spokes)``."""
     theta = 2 * np.pi * np.arange(spokes) / spokes
-    return (r * np.cos(theta)).ravel(), (-r * np.sin(theta)).ravel()
+    return np.linspace(0, radius, rings)[:, None], theta[None]
 
 
 def generators(basis: Basis) -> np.ndarray:
@@ -93,8 +99,9 @@ def generators(basis: Basis) -> np.ndarray:
         derivative along x, so that ``exp(-u generators[0])`` displaces content by u to the right.
     """
     rings, spokes = 2 * int(basis.radius / 0.5) + 2, 2 * basis.highest + 4
-    x, y = polar_grid(basis.radius, rings, spokes)
-    r = np.hypot(x, y)
+    r, theta = polar_grid(basis.radius, rings, spokes)
     area = r * basis.radius / (rings - 1) * 2 * np.pi / spokes
-    area[-spokes:] /= 2  # trapezoidal rule
-    return basis.gradients(x, y) @ (basis.functions(x, y) * area).T
+    area[-1] /= 2  # trapezoidal rule
+    weighted = (basis.functions(r, theta) * area).reshape(2 * len(basis.orders), -1)
+    slopes = basis.gradients(r, theta).reshape(2, 2 * len(basis.orders), -1)
+    return slopes @ weighted.T

@@ -71,8 +71,9 @@ class Likelihood(nn.Module):
         orders = torch.from_numpy(basis.orders)
         members = one_hot(orders, max(basis.highest, _HARMONICS) + 1).to(torch.float32)
         turns = torch.outer(torch.arange(float(members.shape[1])), angles)
-        about = [(grid[self.support] - shift).numpy().T.astype(float) for shift in shifts]
-        functions = np.stack([basis.functions(*points) for points in about])
+        about = (grid[self.support] - shifts[:, None]).numpy().astype(np.float64)
+        polar = np.hypot(*about.T).T, np.arctan2(-about[..., 1], about[..., 0])
+        functions = basis.functions(*polar).transpose(1, 0, 2).astype(np.float32)
         known = {
             "shifts": shifts,
             "angles": angles,
@@ -83,7 +84,7 @@ class Likelihood(nn.Module):
             "orders": orders,
             "members": members,
             "series": torch.cat([turns.cos(), turns.sin()]),
-            **_energy(basis, about),
+            **_energy(basis, *polar),
         }
         for name, value in known.items():
             tensor = torch.as_tensor(value)
@@ -121,37 +122,49 @@ class Likelihood(nn.Module):
             result = result + term
         return result
 
-    def log_joint(self, a: Tensor, b: Tensor, noise: float) -> tuple[Tensor, Tensor]:
-        """Log of likelihood and prior, ``(n, S, J)``, up to terms without b; and f's rays."""
-        rays = b @ self.rays
-        harmonics = self._correlation(a, b)
-        harmonics[..., : _HARMONICS + 1].sub_(self._energy(rays), alpha=0.5)
-        joint = harmonics.flatten(2) @ self.series
-        return joint.div_(noise).add_(self.prior[:, None]), rays
+    def log_joint(
+        self, a: Tensor, b: Tensor, noise: float, cells: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Log of likelihood and prior, ``(n, S, J)``, up to terms without b; and f's rays.
 
-    def evidence(self, a: Tensor, b: Tensor, square: Tensor, noise: float) -> Evidence:
+        Coefficients `a` may be given for some of the shifts alone, ``cells`` ``(n, k)``.
+        """
+        rays = b @ self.rays
+        harmonics, energy, prior = self._correlation(a, b), self._energy(rays), self.prior
+        if cells is not None:
+            energy, prior = energy.gather(1, _wide(cells, energy)), prior[cells]
+        harmonics[..., : _HARMONICS + 1].sub_(energy, alpha=0.5)
+        joint = harmonics.div_(noise).flatten(2) @ self.series
+        return joint.add_(prior[..., None]), rays
+
+    def evidence(
+        self, a: Tensor, b: Tensor, square: Tensor, noise: float, cells: Tensor | None = None
+    ) -> Evidence:
         """Evidence for content b ``(n, 2 D)`` in coefficients a, of pixels with sum of squares.
 
         Its gradient is that of the expected log-likelihood at the posterior q of the poses, held
-        fixed, as in the EM algorithm: ``s2 d log / d b = sum q d l / d b``.
+        fixed, as in the EM algorithm: ``s2 d log / d b = sum q d l / d b``. With only some shifts
+        in `a`, ``cells`` ``(n, k)``, the sum over them is a lower bound.
         """
-        joint, rays = self.log_joint(a, b, noise)
-        n, count, _ = joint.shape
+        joint, rays = self.log_joint(a, b, noise, cells)
         highest = joint.flatten(1).amax(1)
-        q = joint.sub_(highest[:, None, None]).clamp_(min=_DARKEST)
-        weight = q.exp()
-        total = weight.sum((1, 2))
-        q_series = (weight / total[:, None, None]) @ self.series.T
-        averages = q_series.view(n, count, 2, -1)
-        x_bar, coverage = self._average(a, averages), self._coverage(averages)
+        q = joint.sub_(highest[:, None, None]).clamp_(min=_DARKEST).exp_()
+        total = q.sum((1, 2))
+        averages = (q @ self.series.T).div_(total[:, None, None]).unflatten(2, (2, -1))
+        everywhere = averages
+        if cells is not None:
+            everywhere = averages.new_zeros(len(a), len(self.shifts), *averages.shape[2:])
+            everywhere.scatter_(1, _wide(cells, averages), averages)
+        x_bar, coverage = self._average(a, averages), self._coverage(everywhere)
         gradient = x_bar - (coverage * rays) @ self.rays.T
         fit = (x_bar * b).sum(1) - 0.5 * (coverage * rays.square()).sum(1)
+        likeliest = q.sum(2).argmax(1)
         return Evidence(
             highest + total.log(),
             (square - 2 * fit).clamp_(min=0),
             gradient,
-            weight.sum(2).argmax(1),
-            self._offset(averages[..., 1]),
+            likeliest if cells is None else cells.gather(1, likeliest[:, None])[:, 0],
+            self._offset(everywhere[..., 1]),
         )
 
     def _correlation(self, a: Tensor, b: Tensor) -> Tensor:
@@ -191,24 +204,30 @@ class Likelihood(nn.Module):
         return torch.stack([cos @ x - sin @ y, sin @ x + cos @ y], 1)
 
 
-def _energy(basis: Basis, about: list[np.ndarray]) -> dict[str, np.ndarray]:
-    # What turns coefficients into the harmonics of the energy on the support, for each shift.
+def _wide(cells: Tensor, like: Tensor) -> Tensor:
+    # Indices (n, k) of shifts, for every harmonic.
+    return cells[:, :, None, None].expand(-1, -1, *like.shape[2:])
+
+
+def _energy(basis: Basis, r: np.ndarray, angle: np.ndarray) -> dict[str, np.ndarray]:
+    # What turns coefficients into harmonics of the energy on the support, which is seen from each
+    # shift at polar coordinates (S, pixels).
     rings, spokes = int(basis.radius / _RING) + 2, 2 * basis.highest + _HARMONICS + 2
     spacing = basis.radius / (rings - 1)
     harmonic = np.arange(_HARMONICS + 1)
     theta = 2 * np.pi * np.outer(np.arange(spokes), harmonic) / spokes
     twice = np.where(harmonic > 0, 2, 1) / spokes
     waves = np.concatenate([np.cos(theta) * twice, -np.sin(theta) * twice], 1)
-    cover = np.zeros((len(harmonic), 2, rings, 2, len(about)))
-    for s, (x, y) in enumerate(about):
-        place = np.minimum(np.hypot(x, y) / spacing, rings - 1.001)
-        ring, part = place.astype(int), place % 1
-        seen = np.exp(1j * harmonic[:, None] * np.arctan2(-y, x))
+    place = np.minimum(r / spacing, rings - 1.001)
+    ring, part = place.astype(int), place % 1
+    cover = np.zeros((len(harmonic), 2, rings, 2, len(r)))
+    for s in range(len(r)):
+        seen = np.exp(1j * harmonic[:, None] * angle[s])
         sums = np.zeros((rings, len(harmonic)), complex)
-        np.add.at(sums, ring, ((1 - part) * seen).T)
-        np.add.at(sums, ring + 1, (part * seen).T)
+        np.add.at(sums, ring[s], ((1 - part[s]) * seen).T)
+        np.add.at(sums, ring[s] + 1, (part[s] * seen).T)
         cover[:, 0, :, 0, s] = cover[:, 1, :, 1, s] = sums.real.T
         cover[:, 0, :, 1, s], cover[:, 1, :, 0, s] = sums.imag.T, -sums.imag.T
-    shape = len(harmonic), 2 * rings, 2 * len(about)
+    shape = len(harmonic), 2 * rings, 2 * len(r)
     rays = basis.functions(*polar_grid(basis.radius, rings, spokes))
-    return {"rays": rays, "waves": waves, "cover": cover.reshape(shape)}
+    return {"rays": rays.reshape(len(rays), -1), "waves": waves, "cover": cover.reshape(shape)}

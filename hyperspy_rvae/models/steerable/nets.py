@@ -20,7 +20,6 @@ _COPIES = 8  # a multiple of four, so that quarter turns only reorder them
 _LOG_VARIANCES = (-9.0, 4.0)
 _NOISE_PACE = 0.03  # per step
 _LEAST_NOISE = 1e-4  # of the data's variance
-_LOOKS = 2  # how often the shift is found and the content read again there
 
 
 class Encoder(nn.Module):
@@ -30,9 +29,8 @@ class Encoder(nn.Module):
     weights learned by attention, forgets which was which, and so the angle.
     """
 
-    def __init__(self, functions: int, content: int, copies: int) -> None:
+    def __init__(self, functions: int, content: int) -> None:
         super().__init__()
-        self.copies = copies
         self.first = skip_init(nn.Linear, functions, HIDDEN)
         self.second = skip_init(nn.Linear, HIDDEN, HIDDEN)
         self.attention = skip_init(nn.Linear, HIDDEN, 1)
@@ -62,12 +60,11 @@ class Decoder(nn.Sequential):
 
 
 class Reading(NamedTuple):
-    """Subimages as coefficients, and where their content was found to be."""
+    """Mean and log-variance of content ``(n, k)``, and the index ``(n,)`` of the likeliest pose."""
 
-    coefficients: Tensor
-    shift: Tensor
     content: Tensor
     log_variance: Tensor
+    pose: Tensor
 
 
 class SteerableNetwork(nn.Module):
@@ -79,6 +76,7 @@ class SteerableNetwork(nn.Module):
     ``inflation`` is by how much angle and shifts scatter more than white noise lets them.
     """
 
+    copies: Tensor
     location: Tensor
     scale: Tensor
     noise_variance: Tensor
@@ -94,8 +92,11 @@ class SteerableNetwork(nn.Module):
         self.likelihood = Likelihood(window, space, chosen)
         self.renderer = Renderer(window, chosen)
         functions = 2 * len(chosen.orders)
-        self.encoder = Encoder(functions, space.content, _COPIES if space.rotation else 1)
+        self.encoder = Encoder(functions, space.content)
         self.decoder = Decoder(space.content, functions)
+        copies = _COPIES if space.rotation else 1
+        turns = torch.arange(copies) * (2 * math.pi / copies)
+        self.register_buffer("copies", turns, persistent=False)
         self.register_buffer("location", torch.zeros(1, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(1, dtype=torch.float64))
         self.register_buffer("noise_variance", torch.ones(1))
@@ -135,10 +136,9 @@ class SteerableNetwork(nn.Module):
 
         The copies are turned by ``angle`` ``(n,)`` in addition.
         """
-        copies = self.encoder.copies
-        turns = torch.arange(copies, device=a.device) * (2 * math.pi / copies)
-        turns = turns.expand(len(a), -1) if angle is None else angle[:, None] + turns
-        return self.encoder(self.likelihood.turn(a[:, None], turns) * self.gain)
+        if angle is not None:
+            a = self.likelihood.turn(a, angle)
+        return self.encoder(self.likelihood.turn(a[:, None], self.copies) * self.gain)
 
     def draw(self, content: Tensor) -> Tensor:
         """Coefficients ``(n, 2 D)`` of content ``(n, k)``."""
@@ -151,23 +151,31 @@ class SteerableNetwork(nn.Module):
         is refined on the pixels.
         """
         a = self.likelihood.coefficients(self.seen(pixels))
-        content, log_variance = self.look(a)
-        b = self.draw(content)
-        pose = refinement.find(self.likelihood, a, b, float(self.noise_variance))
-        widen = torch.stack([self.inflation[0], self.inflation[1], self.inflation[1]])
+        found = self.look(a)
+        s2 = float(self.noise_variance)
+        pose = refinement.find(self.likelihood, a, self.draw(found.content), found.pose, s2)
+        widen = self.inflation[[0, 1, 1]]
         std = pose.covariance.diagonal(dim1=1, dim2=2).sqrt() * widen
-        mean = Latents(refinement.wrap(pose.angle), pose.shift, content)
-        widths = Latents(std[:, 0], std[:, 1:], (log_variance / 2).exp())
+        mean = Latents(refinement.wrap(pose.angle), pose.shift, found.content)
+        widths = Latents(std[:, 0], std[:, 1:], (found.log_variance / 2).exp())
         return self.space.join(mean), self.space.join(widths)
 
-    def look(self, a: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of content in coefficients ``(n, S, 2 D)``."""
-        mean, log_variance = self.read(a[:, 0])
+    def look(self, a: Tensor) -> Reading:
+        """Content in coefficients ``(n, S, 2 D)``, read at the centre and where it then lies."""
+        content, log_variance = self.read(a[:, 0])
         rows = torch.arange(len(a), device=a.device)
-        for _ in range(_LOOKS if a.shape[1] > 1 else 0):
-            joint, _ = self.likelihood.log_joint(a, self.draw(mean), float(self.noise_variance))
-            mean, log_variance = self.read(a[rows, joint.amax(2).argmax(1)])
-        return mean, log_variance
+        place, pose = torch.zeros_like(rows), torch.zeros_like(rows)
+        for last in (False, False, True):
+            joint, _ = self.likelihood.log_joint(
+                a[rows], self.draw(content[rows]), float(self.noise_variance)
+            )
+            pose[rows] = joint.flatten(1).argmax(1)
+            rows = (pose // joint.shape[2] != place).nonzero()[:, 0]
+            if last or not len(rows):
+                break
+            place[rows] = pose[rows] // joint.shape[2]
+            content[rows], log_variance[rows] = self.read(a[rows, place[rows]])
+        return Reading(content, log_variance, pose)
 
     def decode(self, values: Tensor) -> Tensor:
         """Pixels ``(n, p)`` of latents ``(n, latents)``."""

@@ -46,3 +46,13 @@ def log_prior(shifts: Tensor, count: int) -> Tensor:
     """Log-probability ``(S,)`` of each shift at any one of so many angles."""
     normal = -shifts.square().sum(1) / (2 * SHIFT_PRIOR**2)
     return torch.log_softmax(normal, 0) - math.log(count)
+
+
+def neighbours(shifts: Tensor) -> Tensor:
+    """Indices ``(S, 9)`` of each shift and those around it; at the border, of the nearest nine."""
+    reach = float(shifts.abs().max())
+    if reach == 0:
+        return torch.zeros(1, 1, dtype=torch.long)
+    centres = shifts.clamp(1 - reach, reach - 1)
+    near = (shifts - centres[:, None]).abs().amax(2) < 1.5
+    return near.nonzero()[:, 1].view(len(shifts), 9)

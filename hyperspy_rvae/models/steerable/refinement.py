@@ -29,15 +29,13 @@ class Pose(NamedTuple):
     cell: Tensor
 
 
-def find(likelihood: Likelihood, a: Tensor, b: Tensor, noise: float) -> Pose:
+def find(likelihood: Likelihood, a: Tensor, b: Tensor, start: Tensor, noise: float) -> Pose:
     """Likeliest pose of content b ``(n, 2 D)`` in coefficients a ``(n, S, 2 D)``.
 
-    From the best point of the grid, Gauss-Newton steps on the pixels of the support: with
+    From a point ``start`` ``(n,)`` of the grid of shifts and angles, Gauss-Newton steps on the pixels of the support: with
     derivatives F of the posed content, ``(F F' + s2 / prior) step = F (x - f) - s2 / prior pose``.
     """
-    joint, _ = likelihood.log_joint(a, b, noise)
-    best = joint.flatten(1).argmax(1)
-    cell, turn = best // joint.shape[2], best % joint.shape[2]
+    cell, turn = start // len(likelihood.angles), start % len(likelihood.angles)
     angle, shift = likelihood.angles[turn], likelihood.shifts[cell]
     farthest = float(likelihood.shifts.abs().max()) + _BEYOND
     data = a[torch.arange(len(a), device=a.device), cell]

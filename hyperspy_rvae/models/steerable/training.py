@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from hyperspy_rvae.models.course import Callback, Course, Plan, Record
+from hyperspy_rvae.models.steerable import poses
 from hyperspy_rvae.models.steerable.likelihood import Evidence
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 
@@ -25,6 +26,7 @@ _EASY = 1.5
 _CENTRING = 0.1
 _OWN_SHIFT = 0.7  # share of subimages that are read where their content was last found
 _NEAR_SHIFTS = 9
+_EVERYWHERE = 4  # every so many steps all shifts are looked at, else those around the last
 _HELD_OUT_MOST = 1000  # subimages whose loss is taken
 _AT_ONCE = 256
 _STORED_MOST = 2**28  # coefficients; of more subimages they are computed anew in each step
@@ -46,11 +48,16 @@ class Samples:
     def __len__(self) -> int:
         return len(self.pixels)
 
-    def coefficients(self, rows: Tensor) -> Tensor:
-        """Coefficients ``(n, S, 2 D)`` of some rows."""
+    def coefficients(self, rows: Tensor, cells: Tensor | None = None) -> Tensor:
+        """Coefficients ``(n, S, 2 D)`` of some rows, or ``(n, k, 2 D)`` at some shifts."""
         if self.stored is None:
-            return self.likelihood.coefficients(self.pixels[rows])
-        return self.stored[rows]
+            found = self.likelihood.coefficients(self.pixels[rows])
+            return found if cells is None else found[torch.arange(len(rows))[:, None], cells]
+        return self.stored[rows] if cells is None else self.stored[rows[:, None], cells]
+
+    def at(self, rows: Tensor, place: Tensor) -> Tensor:
+        """Coefficients ``(n, 2 D)`` of some rows, each about one shift."""
+        return self.coefficients(rows, place[:, None])[:, 0]
 
 
 class Draws:
@@ -117,6 +124,7 @@ class Trainer:
         batch = min(plan.batch_size or batch_size(len(samples)), len(samples))
         self.draws = Draws(len(samples), batch, generator)
         self.steps = math.ceil(len(samples) / batch)
+        self.near = poses.neighbours(network.likelihood.shifts.cpu())
         self.taken, self.warm_up = 0, float(_WARM_UP)
         self.optimiser = torch.optim.Adam(
             network.parameters(), lr=plan.learning_rate, betas=_MOMENTS, fused=True
@@ -133,7 +141,6 @@ class Trainer:
                 rate = course.rate(epoch + step / self.steps)
                 group["lr"] = self.plan.learning_rate * warm * rate
             totals += self.step()
-            self.taken += 1
         reconstruction, divergence = (float(total) / self.steps for total in totals)
         reconstruction += _log_scale(self.network)
         return {
@@ -146,29 +153,33 @@ class Trainer:
 
     def step(self) -> tuple[float, float]:
         """Take one step; reconstruction and divergence of the subimages in turn."""
+        likelihood, device = self.network.likelihood, self.network.noise_variance.device
         rows = self.draws.next()
-        places, own = self.draws.places(rows, len(self.network.likelihood.shifts))
-        device = self.network.noise_variance.device
-        rows_there, places, own = rows.to(device), places.to(device), own.to(device)
-        a = self.samples.coefficients(rows_there)
-        angle = 2 * math.pi * torch.rand(len(rows), generator=self.generator)
-        angle = angle.to(device) if self.network.space.rotation else None
-        read = a[torch.arange(len(rows), device=device), places]
-        mean, log_variance = self.network.read(read, angle)
+        place, own = self.draws.places(rows, len(likelihood.shifts))
+        cells = None if self.taken % _EVERYWHERE == 0 else self.near[self.draws.shift[rows]]
+        rows, place, own = rows.to(device), place.to(device), own.to(device)
+        cells = None if cells is None else cells.to(device)
+        mean, log_variance = self.network.read(self.samples.at(rows, place), self._turns(len(rows)))
         noise = torch.randn(mean.shape, generator=self.generator).to(device)
         b = self.network.draw(mean + (log_variance / 2).exp() * noise)
+        a, square = self.samples.coefficients(rows, cells), self.samples.square[rows]
         s2 = float(self.network.noise_variance)
         with torch.no_grad():
-            square = self.samples.square[rows_there]
-            found = self.network.likelihood.evidence(a, b, square, s2)
+            found = likelihood.evidence(a, b, square, s2, cells)
             gradient = found.gradient - self._centring(b, found.offset, own)
         kl = divergence(mean, log_variance)
         weight = self.plan.beta * min(1.0, self.taken / (2 * self.warm_up))
-        objective = weight * kl - (gradient * b).sum(1) / s2
         self.optimiser.zero_grad(set_to_none=True)
-        objective.mean().backward()
+        (weight * kl - (gradient * b).sum(1) / s2).mean().backward()
         self.optimiser.step()
-        return self._note(rows, found, square, kl.detach())
+        self.taken += 1
+        return self._note(rows.cpu(), found, square, kl.detach())
+
+    def _turns(self, count: int) -> Tensor | None:
+        if not self.network.space.rotation:
+            return None
+        turns = 2 * math.pi * torch.rand(count, generator=self.generator)
+        return turns.to(self.network.noise_variance.device)
 
     def _centring(self, b: Tensor, offset: Tensor, own: Tensor) -> Tensor:
         # Where content comes to lie in its frame is free, until the grid of shifts ends. A weak
@@ -239,7 +250,7 @@ def validate(network: SteerableNetwork, pixels: Tensor, beta: float, seed: int) 
     with torch.no_grad():
         for part in pixels.split(_AT_ONCE):
             a, square = network.likelihood.coefficients(part), part.square().sum(1)
-            mean, log_variance = network.look(a)
+            mean, log_variance, _ = network.look(a)
             noise = torch.randn(mean.shape, generator=generator).to(mean.device)
             b = network.draw(mean + (log_variance / 2).exp() * noise)
             found = network.likelihood.evidence(a, b, square, s2)
