@@ -58,6 +58,7 @@ class Likelihood(nn.Module):
     generators: Tensor
     orders: Tensor
     members: Tensor
+    sectors: Tensor
     series: Tensor
     rays: Tensor
     waves: Tensor
@@ -83,6 +84,7 @@ class Likelihood(nn.Module):
             "generators": generators(basis),
             "orders": orders,
             "members": members,
+            "sectors": (polar[1][0] / (math.pi / 3)) // 1 % 2,
             "series": torch.cat([turns.cos(), turns.sin()]),
             **_energy(basis, *polar),
         }

@@ -144,21 +144,29 @@ class SteerableNetwork(nn.Module):
         """Coefficients ``(n, 2 D)`` of content ``(n, k)``."""
         return self.decoder(content) / self.gain
 
+    def calibrate(self, seen: Tensor) -> None:
+        """Learn the inflation of the standard deviations from pixels ``(n, p)`` of the support."""
+        _, pose, b = self._pose(self.likelihood.coefficients(seen))
+        self.inflation.copy_(refinement.inflation(self.likelihood, seen, b, pose))
+
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Latents and standard deviations, ``(n, latents)``, of pixels ``(n, p)``.
 
         Content is read at the window's centre, then where its shift was found; the likeliest pose
         is refined on the pixels.
         """
-        a = self.likelihood.coefficients(self.seen(pixels))
-        found = self.look(a)
-        s2 = float(self.noise_variance)
-        pose = refinement.find(self.likelihood, a, self.draw(found.content), found.pose, s2)
+        found, pose, _ = self._pose(self.likelihood.coefficients(self.seen(pixels)))
         widen = self.inflation[[0, 1, 1]]
         std = pose.covariance.diagonal(dim1=1, dim2=2).sqrt() * widen
         mean = Latents(refinement.wrap(pose.angle), pose.shift, found.content)
         widths = Latents(std[:, 0], std[:, 1:], (found.log_variance / 2).exp())
         return self.space.join(mean), self.space.join(widths)
+
+    def _pose(self, a: Tensor) -> tuple[Reading, refinement.Pose, Tensor]:
+        found = self.look(a)
+        b = self.draw(found.content)
+        s2 = float(self.noise_variance)
+        return found, refinement.find(self.likelihood, a, b, found.pose, s2), b
 
     def look(self, a: Tensor) -> Reading:
         """Content in coefficients ``(n, S, 2 D)``, read at the centre and where it then lies."""

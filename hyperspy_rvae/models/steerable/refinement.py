@@ -15,6 +15,9 @@ _STEPS = 3
 _LONGEST_TURN, _LONGEST_SHIFT = 0.09, 0.5  # of one step, radians and px
 _BEYOND = 0.7  # px beyond the grid of shifts
 _CIRCLE = math.pi / math.sqrt(3)  # standard deviation of an angle of which nothing is known
+_SLIGHT = 1e-6  # keeps a curvature invertible
+_MEDIAN_OF_NORMAL = 0.6745  # of its absolute value, in standard deviations
+_MOST_INFLATION = 5.0
 
 
 class Pose(NamedTuple):
@@ -70,6 +73,39 @@ def posed(likelihood: Likelihood, b: Tensor, angle: Tensor, shift: Tensor) -> Te
     moved = likelihood.displace(still, shift)
     slopes = [-(moved[:, :1] @ generator) for generator in likelihood.generators]
     return torch.cat([moved, *slopes], 1)
+
+
+def inflation(likelihood: Likelihood, pixels: Tensor, b: Tensor, pose: Pose) -> Tensor:
+    """How much more angle and shift scatter than white noise lets them.
+
+    Every other sector of 60 degrees gives an estimate of its own, and so do those between them;
+    their difference, in its expected standard deviations, is 1 where white noise is all there is,
+    and more where neighbours move, noise is correlated or the model is wrong.
+
+    Parameters
+    ----------
+    pixels
+        Of the support, shape ``(n, p)``.
+
+    Returns
+    -------
+    factors
+        Shape ``(2,)``, at least 1.
+    """
+    content = posed(likelihood, b, pose.angle, pose.shift - likelihood.shifts[pose.cell])
+    shown = torch.stack([f @ likelihood.functions[k] for f, k in zip(content, pose.cell, strict=True)])
+    residual, slopes = pixels - shown[:, 0], shown[:, 1:]
+    sector = likelihood.sectors
+    estimates, covariances = [], []
+    for half in (sector == 0, sector == 1):
+        part = slopes[..., half]
+        curvature = part @ part.mT + _SLIGHT * torch.eye(3, device=part.device)
+        covariances.append(torch.linalg.inv(curvature))
+        estimates.append(covariances[-1] @ part @ residual[:, half, None])
+    variance = sum(covariances).diagonal(dim1=1, dim2=2) * residual.square().mean()
+    score = (estimates[0] - estimates[1])[..., 0].abs() / variance.sqrt()
+    middle = score.median(0).values / _MEDIAN_OF_NORMAL
+    return torch.stack([middle[0], middle[1:].mean()]).nan_to_num(1.0).clamp(1.0, _MOST_INFLATION)
 
 
 def wrap(angle: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ _OWN_SHIFT = 0.7  # share of subimages that are read where their content was las
 _NEAR_SHIFTS = 9
 _EVERYWHERE = 4  # every so many steps all shifts are looked at, else those around the last
 _HELD_OUT_MOST = 1000  # subimages whose loss is taken
+_CALIBRATED_MOST = 1000
 _AT_ONCE = 256
 _STORED_MOST = 2**28  # coefficients; of more subimages they are computed anew in each step
 
@@ -240,7 +241,10 @@ def train(
             record["validation_loss"] = validate(network, held_out, plan.beta, noise_seed)
         return record
 
-    return course.run(network, epoch, callback)
+    history = course.run(network, epoch, callback)
+    with torch.no_grad():
+        network.calibrate(images[:_CALIBRATED_MOST])
+    return history
 
 
 def validate(network: SteerableNetwork, pixels: Tensor, beta: float, seed: int) -> float:
