@@ -104,13 +104,15 @@ def read_file(path: str | os.PathLike[str]) -> tuple[str, dict[str, np.ndarray]]
 def _steerable(
     window: tuple[int, int], space: LatentSpace, weights: Mapping[str, Any]
 ) -> SteerableNetwork:
-    needed = {"decoder.0.weight": (HIDDEN, space.content), "spread": (len(space.names),)}
-    _check_sizes(needed, weights)
+    _check_sizes({"decoder.0.weight": (HIDDEN, space.content)}, weights)
     try:
         checks.check_decoder("steerable", window)
     except ValueError as error:
         raise ValueError(_unfit(str(error))) from error
     band = float(_tensor("band", weights.get("band"), torch.zeros(1, dtype=torch.float64)))
+    sides = _tensor("sides", weights.get("sides"), torch.zeros(2))
+    if tuple(sides.tolist()) != window:
+        raise ValueError(_unfit(f"sides must be {window}, got {sides.tolist()}"))
     if not _LOWEST_BAND <= band <= math.pi:
         raise ValueError(_unfit(f"band must be between {_LOWEST_BAND} and pi, got {band}"))
     return SteerableNetwork(window, space, band)

@@ -115,6 +115,10 @@ class Likelihood(nn.Module):
         real, imaginary = b.chunk(2, -1)
         return torch.cat([imaginary * self.orders, -real * self.orders], -1)
 
+    def motions(self, b: Tensor) -> Tensor:
+        """How content ``(n, 2 D)`` changes as it turns and moves along x and y, ``(n, 3, 2 D)``."""
+        return torch.stack([self.spin(b), *(-(b @ g) for g in self.generators)], 1)
+
     def displace(self, b: Tensor, shift: Tensor, terms: int = 5) -> Tensor:
         """Coefficients ``(n, k, 2 D)`` of content displaced by ``(n, 2)`` of a pixel or so."""
         result = term = b

@@ -72,7 +72,7 @@ class SteerableNetwork(nn.Module):
 
     ``location`` and ``scale`` standardise the pixels, ``noise_variance`` is that of a
     standardised pixel, ``spread`` says how far the latents reach, ``band`` is the basis's highest
-    wave number (radians per pixel), ``gain`` brings coefficients to unit variance, and
+    wave number (radians per pixel), ``sides`` the window's, ``gain`` brings coefficients to unit variance, and
     ``inflation`` is by how much angle and shifts scatter more than white noise lets them.
     """
 
@@ -82,6 +82,7 @@ class SteerableNetwork(nn.Module):
     noise_variance: Tensor
     spread: Tensor
     band: Tensor
+    sides: Tensor
     gain: Tensor
     inflation: Tensor
 
@@ -102,6 +103,7 @@ class SteerableNetwork(nn.Module):
         self.register_buffer("noise_variance", torch.ones(1))
         self.register_buffer("spread", torch.ones(len(space.names)))
         self.register_buffer("band", torch.full((1,), band, dtype=torch.float64))
+        self.register_buffer("sides", torch.tensor(window, dtype=torch.float64))
         self.register_buffer("gain", torch.ones(1))
         self.register_buffer("inflation", torch.ones(2))
 

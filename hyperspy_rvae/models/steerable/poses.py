@@ -10,6 +10,7 @@ from torch import Tensor
 from hyperspy_rvae.models.latents import LatentSpace
 
 ANGLES = 72
+_STEPS = 5
 SHIFT_PRIOR = 1.5  # px, standard deviation
 _WIDE_WINDOW = 20  # px; smaller ones have no room for shifts of more than a pixel
 _REACH = 1.2  # of the largest shift, by which the content reaches beyond the window
@@ -29,9 +30,9 @@ def content_radius(window: tuple[int, int], space: LatentSpace) -> float:
 
 
 def shifts(window: tuple[int, int], space: LatentSpace) -> Tensor:
-    """Whole-pixel shifts ``(S, 2)``, x and y, from the least to the largest."""
+    """Shifts ``(S, 2)``, x and y, from the least to the largest: five by five, or none."""
     reach = largest_shift(window, space)
-    steps = torch.arange(-reach, reach + 1, dtype=torch.float32)
+    steps = torch.linspace(-reach, reach, _STEPS if reach else 1)
     grid = torch.cartesian_prod(steps, steps)
     return grid[grid.square().sum(1).argsort(stable=True)]
 
@@ -53,6 +54,7 @@ def neighbours(shifts: Tensor) -> Tensor:
     reach = float(shifts.abs().max())
     if reach == 0:
         return torch.zeros(1, 1, dtype=torch.long)
-    centres = shifts.clamp(1 - reach, reach - 1)
-    near = (shifts - centres[:, None]).abs().amax(2) < 1.5
+    step = 2 * reach / (_STEPS - 1)
+    centres = shifts.clamp(step - reach, reach - step)
+    near = (shifts - centres[:, None]).abs().amax(2) < 1.5 * step
     return near.nonzero()[:, 1].view(len(shifts), 9)

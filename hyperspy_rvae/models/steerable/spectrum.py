@@ -9,7 +9,8 @@ import numpy as np
 _MOST = 3000  # subimages that are looked at
 _NOISE_ONLY = 2.4  # radians per pixel; beyond, images of atoms hold no more than noise
 _BIN = 0.2  # radians per pixel
-_ENERGY = 0.985  # share of the content's energy that the band holds
+_LOST = 0.015  # at most, of the content's energy
+_LOST_NOISE = 0.02  # at most, of the noise's
 _BANDS = (0.6, 2.4)  # radians per pixel
 _LEAST_POWER = 0.05  # of the noise; fainter is no content
 _LEAST_SIGNAL = 1e-3  # of the variance
@@ -27,7 +28,8 @@ def measure(windows: np.ndarray) -> Spectrum:
     """Noise, signal and band limit of windows ``(n, h, w)``, whose noise is taken as white.
 
     The level beyond ``_NOISE_ONLY`` is the noise; what lies above it, as far as it is connected
-    with low wave numbers, is the content. The band holds 98.5 % of its energy.
+    with low wave numbers, is the content. What the band leaves out is at most 1.5 % of its
+    energy and 2 % of the noise's.
     """
     chosen = np.random.default_rng(0).permutation(len(windows))[:_MOST]
     windows = windows[np.sort(chosen)].astype(np.float64)
@@ -59,5 +61,6 @@ def _band(power: np.ndarray, wave_number: np.ndarray, noise: float) -> float:
     ends = np.flatnonzero(silent & (np.arange(len(silent)) > loud[0]))
     last = ends[0] if len(ends) else len(energy)
     share = np.cumsum(np.where(silent, 0, energy)[:last])
-    band = (np.searchsorted(share, _ENERGY * share[-1]) + 0.5) * _BIN
+    lost = min(_LOST, _LOST_NOISE * noise * len(power) ** 2 / share[-1])
+    band = (np.searchsorted(share, (1 - lost) * share[-1]) + 0.5) * _BIN
     return float(np.clip(band, *_BANDS))

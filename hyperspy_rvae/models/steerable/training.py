@@ -24,6 +24,9 @@ _HARD_SHARE = 0.3  # of each batch, drawn by misfit
 _HARDEST = 8.0  # robust standard deviations; more does not count
 _EASY = 1.5
 _CENTRING = 0.1
+_NEARBY = 0.3  # of content's standard deviation
+_STILL = 1000.0  # nats per squared pixel that content moves as z changes by one
+_SLIGHT = 1e-3
 _OWN_SHIFT = 0.7  # share of subimages that are read where their content was last found
 _NEAR_SHIFTS = 9
 _EVERYWHERE = 4  # every so many steps all shifts are looked at, else those around the last
@@ -126,6 +129,9 @@ class Trainer:
         self.draws = Draws(len(samples), batch, generator)
         self.steps = math.ceil(len(samples) / batch)
         self.near = poses.neighbours(network.likelihood.shifts.cpu())
+        space = network.space
+        lever = torch.tensor([min(network.window) / 4, 1.0, 1.0])
+        self.lever = lever * torch.tensor([space.rotation, space.translation, space.translation])
         self.taken, self.warm_up = 0, float(_WARM_UP)
         self.optimiser = torch.optim.Adam(
             network.parameters(), lr=plan.learning_rate, betas=_MOMENTS, fused=True
@@ -162,16 +168,20 @@ class Trainer:
         cells = None if cells is None else cells.to(device)
         mean, log_variance = self.network.read(self.samples.at(rows, place), self._turns(len(rows)))
         noise = torch.randn(mean.shape, generator=self.generator).to(device)
-        b = self.network.draw(mean + (log_variance / 2).exp() * noise)
+        content = mean + (log_variance / 2).exp() * noise
+        b = self.network.draw(content)
         a, square = self.samples.coefficients(rows, cells), self.samples.square[rows]
         s2 = float(self.network.noise_variance)
         with torch.no_grad():
             found = likelihood.evidence(a, b, square, s2, cells)
-            gradient = found.gradient - self._centring(b, found.offset, own)
+            motions = likelihood.motions(b)
+            drift = (found.offset[:, None] @ motions[:, 1:])[:, 0]
+            gradient = found.gradient + _CENTRING * own[:, None] * drift
         kl = divergence(mean, log_variance)
         weight = self.plan.beta * min(1.0, self.taken / (2 * self.warm_up))
         self.optimiser.zero_grad(set_to_none=True)
-        (weight * kl - (gradient * b).sum(1) / s2).mean().backward()
+        objective = weight * kl - (gradient * b).sum(1) / s2 + self._moving(content, b, motions)
+        objective.mean().backward()
         self.optimiser.step()
         self.taken += 1
         return self._note(rows.cpu(), found, square, kl.detach())
@@ -182,12 +192,17 @@ class Trainer:
         turns = 2 * math.pi * torch.rand(count, generator=self.generator)
         return turns.to(self.network.noise_variance.device)
 
-    def _centring(self, b: Tensor, offset: Tensor, own: Tensor) -> Tensor:
-        # Where content comes to lie in its frame is free, until the grid of shifts ends. A weak
-        # pull along (u . grad) f brings the mean shift u to zero.
-        generators = self.network.likelihood.generators
-        slope = offset[:, :1] * (b @ generators[0]) + offset[:, 1:] * (b @ generators[1])
-        return _CENTRING * own[:, None] * slope
+    def _moving(self, content: Tensor, b: Tensor, motions: Tensor) -> Tensor:
+        # Content that turned and moved as z changes would fit as well, with an origin of angle and
+        # shift that depends on z. So the change of the image between nearby z is kept free of
+        # motion: the motion that fits it best by least squares costs its square.
+        nearby = torch.randn(content.shape, generator=self.generator).to(content.device)
+        change = self.network.draw(content + _NEARBY * nearby) - b
+        products = motions @ motions.mT
+        slight = _SLIGHT * products.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
+        products = products + slight * torch.eye(3, device=products.device)
+        motion = torch.linalg.solve(products, motions @ change[..., None])[..., 0]
+        return _STILL * (motion / _NEARBY * self.lever).square().sum(1)
 
     def _note(
         self, rows: Tensor, found: Evidence, square: Tensor, kl: Tensor
