@@ -16,8 +16,8 @@ from torch import Generator
 
 from hyperspy_rvae.models import checks, configuration, fitting, inference, storage
 from hyperspy_rvae.models.course import Callback, Plan, Record
-from hyperspy_rvae.models.latents import LatentSpace
 from hyperspy_rvae.models.inference import AnyNetwork
+from hyperspy_rvae.models.latents import LatentSpace
 
 Invariance = Literal["rotation", "translation"]
 

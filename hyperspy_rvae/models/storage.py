@@ -38,6 +38,7 @@ def from_arrays(
         If a weight is missing, too many, of another shape or not finite. What is allocated is of
         the size of the weights, whatever the configuration asks for.
     """
+    network: AnyNetwork
     if decoder == "steerable":
         network = _steerable(window, space, weights)
     else:

@@ -42,6 +42,12 @@ def make_dumbbells(n, height, width, seed, shift=1.0):
 
 
 @pytest.fixture(scope="session")
+def make():
+    """Give `make_dumbbells` to tests that need their own."""
+    return make_dumbbells
+
+
+@pytest.fixture(scope="session")
 def dumbbells():
     return make_dumbbells(300, 13, 13, seed=1)
 

@@ -42,7 +42,10 @@ class Basis:
         radii, where = np.unique(np.round(np.minimum(r, self.radius), 9), return_inverse=True)
         known = zip(self.orders, self.wave_numbers, self.factors, strict=True)
         parts = np.stack(
-            [function(m, k * radii) * (factor * k if derivative else factor) for m, k, factor in known]
+            [
+                function(m, k * radii) * (factor * k if derivative else factor)
+                for m, k, factor in known
+            ]
         )
         return parts[:, where.reshape(np.shape(r))]
 
@@ -56,7 +59,9 @@ class Basis:
         outward = self.radial(r, derivative=True) * phase
         around = 1j * self.orders[:, None, None] * self.radial(r) * phase / np.maximum(r, 1e-9)
         cos, sin = np.cos(theta), np.sin(theta)
-        return np.stack([_as_rows(cos * outward - sin * around), _as_rows(-sin * outward - cos * around)])
+        return np.stack(
+            [_as_rows(cos * outward - sin * around), _as_rows(-sin * outward - cos * around)]
+        )
 
     def _phase(self, theta: np.ndarray) -> np.ndarray:
         return np.exp(1j * np.multiply.outer(self.orders, theta))
@@ -90,7 +95,7 @@ def polar_grid(radius: float, rings: int, spokes: int) -> tuple[np.ndarray, np.n
 
 
 def generators(basis: Basis) -> np.ndarray:
-    """Derivatives in terms of the functions themselves.
+    """Express derivatives by the functions themselves.
 
     Returns
     -------

@@ -111,7 +111,7 @@ class Likelihood(nn.Module):
         return torch.cat([real * cos + imaginary * sin, imaginary * cos - real * sin], -1)
 
     def spin(self, b: Tensor) -> Tensor:
-        """Derivative of `turn` by the angle."""
+        """Differentiate `turn` by the angle."""
         real, imaginary = b.chunk(2, -1)
         return torch.cat([imaginary * self.orders, -real * self.orders], -1)
 

@@ -50,7 +50,7 @@ def log_prior(shifts: Tensor, count: int) -> Tensor:
 
 
 def neighbours(shifts: Tensor) -> Tensor:
-    """Indices ``(S, 9)`` of each shift and those around it; at the border, of the nearest nine."""
+    """List each shift and those around it, nine also at the border: indices ``(S, 9)``."""
     reach = float(shifts.abs().max())
     if reach == 0:
         return torch.zeros(1, 1, dtype=torch.long)

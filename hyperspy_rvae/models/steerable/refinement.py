@@ -35,8 +35,9 @@ class Pose(NamedTuple):
 def find(likelihood: Likelihood, a: Tensor, b: Tensor, start: Tensor, noise: float) -> Pose:
     """Likeliest pose of content b ``(n, 2 D)`` in coefficients a ``(n, S, 2 D)``.
 
-    From a point ``start`` ``(n,)`` of the grid of shifts and angles, Gauss-Newton steps on the pixels of the support: with
-    derivatives F of the posed content, ``(F F' + s2 / prior) step = F (x - f) - s2 / prior pose``.
+    From a point ``start`` ``(n,)`` of the grid of shifts and angles, Gauss-Newton steps on the
+    pixels of the support: with the derivatives F of the posed content f,
+    ``(F F' + s2 / prior) step = F (x - f) - s2 / prior pose``.
     """
     cell, turn = start // len(likelihood.angles), start % len(likelihood.angles)
     angle, shift = likelihood.angles[turn], likelihood.shifts[cell]
@@ -93,7 +94,9 @@ def inflation(likelihood: Likelihood, pixels: Tensor, b: Tensor, pose: Pose) -> 
         Shape ``(2,)``, at least 1.
     """
     content = posed(likelihood, b, pose.angle, pose.shift - likelihood.shifts[pose.cell])
-    shown = torch.stack([f @ likelihood.functions[k] for f, k in zip(content, pose.cell, strict=True)])
+    shown = torch.stack(
+        [f @ likelihood.functions[k] for f, k in zip(content, pose.cell, strict=True)]
+    )
     residual, slopes = pixels - shown[:, 0], shown[:, 1:]
     sector = likelihood.sectors
     estimates, covariances = [], []

@@ -154,8 +154,7 @@ class Trainer:
             "loss": reconstruction + self.plan.beta * divergence,
             "reconstruction": reconstruction,
             "divergence": divergence,
-            "noise_variance": float(self.network.noise_variance)
-            * float(self.network.scale) ** 2,
+            "noise_variance": float(self.network.noise_variance) * float(self.network.scale) ** 2,
         }
 
     def step(self) -> tuple[float, float]:
