@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,9 @@ from hyperspy_rvae.models.steerable import spectrum
 from hyperspy_rvae.models.steerable import training as steerable_training
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 from hyperspy_rvae.models.threads import one_thread
+
+_MOST_LEFT = 0.25  # of the signal; more is worth a warning
+_LEAST_SNR = 0.05  # below, the signal's variance is not known well enough
 
 
 @dataclass(frozen=True)
@@ -59,4 +63,18 @@ def steerable(
     snr = found.signal / found.noise
     with one_thread():
         history = steerable_training.train(network, support, task.plan, snr, generator, callback)
+    if task.plan.epochs is None:
+        _doubt(float(network.noise_variance), found, task.space.content)
     return network, history
+
+
+def _doubt(noise: float, found: spectrum.Spectrum, content: int) -> None:
+    # What a training as long as the data ask leaves of the signal, more latents may still find.
+    left = (noise - found.noise) / found.signal
+    if left > _MOST_LEFT and found.signal > _LEAST_SNR * found.noise:
+        warnings.warn(
+            f"{left:.0%} of what the subimages show beyond noise is not in the model; try more "
+            f"than latent_dim={content}, or smaller windows",
+            UserWarning,
+            stacklevel=4,
+        )

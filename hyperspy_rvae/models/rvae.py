@@ -25,9 +25,10 @@ Invariance = Literal["rotation", "translation"]
 class RVAE(TransformerMixin, BaseEstimator):
     """Variational autoencoder whose content latents know nothing of pose.
 
-    An encoder finds the angle and shift of each subimage, and a few latents for what is left; a
-    spatial decoder draws that content turned and shifted [1]_ [2]_. With fewer invariances it is
-    one of its siblings: with none, a plain VAE.
+    A few latents say what a subimage shows, an angle and a shift where it lies [1]_ [2]_. The
+    steerable decoder draws content in functions of which a turn is a phase [3]_, so that the
+    likelihood of all poses is at hand and is summed in training; no pose is guessed, and none can
+    be wrong for good. With fewer invariances it is one of its siblings: with none, a plain VAE.
 
     Parameters
     ----------
@@ -35,11 +36,17 @@ class RVAE(TransformerMixin, BaseEstimator):
         How many content latents, z1, z2, ....
     invariances
         ``"rotation"``, ``"translation"``, both or neither.
+    decoder
+        ``"steerable"``, which sees the disc that fits into the window, and finds shifts of up to
+        about 2 px (1 px in windows below 20 px); corners are drawn as the rim of the disc goes
+        on. ``"spatial"``: the decoder of [1]_, whose encoder guesses the pose; slower, and often
+        wrong where content looks alike in several poses. For comparison, and for old results.
     epochs
-        How many times all subimages are seen. None: until the loss of those held out, or of all
-        where none are, reaches a plateau.
+        How many times as many subimages are drawn as there are. None: as many as the signal to
+        noise asks for at least, and until the loss of those held out, or of all where none are,
+        reaches a plateau.
     batch_size
-        Subimages per step.
+        Subimages per step. None: 50, or fewer of few subimages; 25 for the spatial decoder.
     learning_rate
         Of Adam; it falls to zero over the last third of the epochs.
     beta
@@ -60,7 +67,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         Names of the latents in the order of the columns: "angle" (radians, counter-clockwise as
         displayed, in (-pi, pi]; a subimage turned by +a has an angle greater by a), "shift_x" and
         "shift_y" (pixels, right and down: the content's displacement from the window's centre),
-        "z1", "z2", .... The origin of the angle is the model's own.
+        "z1", "z2", .... The origins of angle and shift are the model's own: one for all that
+        looks alike, a convention between motifs that do not.
     history_
         One dict per epoch: ``loss``, ``reconstruction`` and ``divergence`` (nats per subimage on
         the input's scale), ``noise_variance``, and ``validation_loss`` where some are held out.
@@ -75,6 +83,7 @@ class RVAE(TransformerMixin, BaseEstimator):
     ----------
     .. [1] Bepler, Zhong, Kelley, Brignole, Berger, NeurIPS 2019, arXiv:1909.11663.
     .. [2] Kalinin, Dyck, Jesse, Ziatdinov, Science Advances 7, eabd5084 (2021).
+    .. [3] Zhao, Singer, J. Opt. Soc. Am. A 30, 871 (2013).
 
     Examples
     --------

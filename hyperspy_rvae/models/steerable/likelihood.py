@@ -119,12 +119,14 @@ class Likelihood(nn.Module):
         """How content ``(n, 2 D)`` changes as it turns and moves along x and y, ``(n, 3, 2 D)``."""
         return torch.stack([self.spin(b), *(-(b @ g) for g in self.generators)], 1)
 
-    def displace(self, b: Tensor, shift: Tensor, terms: int = 5) -> Tensor:
+    def displace(self, b: Tensor, shift: Tensor, terms: int = 4) -> Tensor:
         """Coefficients ``(n, k, 2 D)`` of content displaced by ``(n, 2)`` of a pixel or so."""
         result = term = b
-        x, y = -shift[:, None, :1], -shift[:, None, 1:]
+        along = -shift[:, None, :, None]
+        both = torch.cat([*self.generators], 1)
         for order in range(1, terms + 1):
-            term = (x * (term @ self.generators[0]) + y * (term @ self.generators[1])) / order
+            slopes = (term @ both).unflatten(2, (2, -1))
+            term = (along * slopes).sum(2) / order
             result = result + term
         return result
 

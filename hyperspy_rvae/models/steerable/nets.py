@@ -16,14 +16,15 @@ from hyperspy_rvae.models.steerable.likelihood import Likelihood
 from hyperspy_rvae.models.steerable.rendering import Renderer
 
 HIDDEN = 128
-_COPIES = 8  # a multiple of four, so that quarter turns only reorder them
+_COPIES = 16  # a multiple of four, so that quarter turns only reorder them
+_IN_TRAINING = 2  # every second copy; a random turn makes up for the others
 _LOG_VARIANCES = (-9.0, 4.0)
 _NOISE_PACE = 0.03  # per step
 _LEAST_NOISE = 1e-4  # of the data's variance
 
 
 class Encoder(nn.Module):
-    """Coefficients to the posterior of content, from eight turned copies.
+    """Coefficients to the posterior of content, from turned copies.
 
     Each copy passes through two layers of 128 units; a weighted mean over the copies, with
     weights learned by attention, forgets which was which, and so the angle.
@@ -137,11 +138,12 @@ class SteerableNetwork(nn.Module):
     def read(self, a: Tensor, angle: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of content in coefficients ``(n, 2 D)`` about one shift.
 
-        The copies are turned by ``angle`` ``(n,)`` in addition.
+        In training, half the copies are turned by a random ``angle`` ``(n,)`` in addition.
         """
+        copies = self.copies
         if angle is not None:
-            a = self.likelihood.turn(a, angle)
-        return self.encoder(self.likelihood.turn(a[:, None], self.copies) * self.gain)
+            a, copies = self.likelihood.turn(a, angle), copies[::_IN_TRAINING]
+        return self.encoder(self.likelihood.turn(a[:, None], copies) * self.gain)
 
     def draw(self, content: Tensor) -> Tensor:
         """Coefficients ``(n, 2 D)`` of content ``(n, k)``."""

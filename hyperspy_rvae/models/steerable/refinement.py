@@ -45,13 +45,11 @@ def find(likelihood: Likelihood, a: Tensor, b: Tensor, start: Tensor, noise: flo
     data = a[torch.arange(len(a), device=a.device), cell]
     free = _freedom(likelihood)
     prior = noise * (1 / torch.tensor([_CIRCLE, SHIFT_PRIOR, SHIFT_PRIOR]).square()).to(a.device)
-    for step in range(_STEPS + 1):
+    for _ in range(_STEPS):
         content = posed(likelihood, b, angle, shift - likelihood.shifts[cell])
         shown = _shown(likelihood, content, cell)
         slopes = content[:, 1:] * free[:, None]
         curvature = (shown[:, 1:] * free[:, None]) @ slopes.mT + torch.diag(prior)
-        if step == _STEPS:
-            break
         misfit = (slopes @ (data - shown[:, 0])[..., None])[..., 0]
         misfit[:, 1:] -= prior[1:] * shift
         change = torch.linalg.solve(curvature, misfit) * free
