@@ -15,7 +15,7 @@ _RING = 0.05  # px between the radii of the table
 class Renderer(nn.Module):
     """Evaluates coefficients at points, from a table of the radial functions.
 
-    Beyond the disc of content, in the corners, the value at the rim goes on.
+    In the corners of the window, of which nothing is learned, the rim of its disc goes on.
     """
 
     pixels: Tensor
@@ -27,7 +27,9 @@ class Renderer(nn.Module):
         self.spacing = _RING
         radii = np.arange(int(basis.radius / _RING) + 3) * _RING
         table = torch.from_numpy(basis.radial(radii).T).to(torch.float32)
-        self.register_buffer("pixels", pixel_grid(*window), persistent=False)
+        pixels = pixel_grid(*window)
+        outside = pixels.square().sum(1, keepdim=True).sqrt() / (min(window) / 2)
+        self.register_buffer("pixels", pixels / outside.clamp(min=1), persistent=False)
         self.register_buffer("orders", torch.from_numpy(basis.orders).to(torch.float32), False)
         self.register_buffer("table", table.contiguous(), persistent=False)
 
