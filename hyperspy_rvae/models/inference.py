@@ -17,7 +17,7 @@ from hyperspy_rvae.models.training import validate
 
 AnyNetwork = Network | SteerableNetwork
 
-_ENCODED_AT_ONCE = 128
+_ENCODED_AT_ONCE = 512
 _DECODED_AT_ONCE = 32  # their hidden layers stay in the cache
 _WIDEST_TURN = math.pi / 2
 _SEED = 0
