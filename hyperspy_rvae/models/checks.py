@@ -13,12 +13,15 @@ import torch
 SMALLEST_WINDOW = 5
 FEWEST_SUBIMAGES = 10
 INVARIANCES = ("rotation", "translation")
+DECODERS = ("steerable", "spatial")
+LARGEST_STEERABLE = 128
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
     """Refuse parameters of an estimator that have no meaning."""
-    for name in ("latent_dim", "batch_size"):
-        _check_count(name, parameters[name])
+    _check_count("latent_dim", parameters["latent_dim"])
+    if parameters["batch_size"] is not None:
+        _check_count("batch_size", parameters["batch_size"], "; None takes what suits the data")
     for name in ("epochs", "patience"):
         if parameters[name] is not None:
             _check_count(name, parameters[name], "; None trains as long as the data asks")
@@ -35,6 +38,8 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         )
     if seed is not None and not (_is_integer(seed) and 0 <= seed < 2**63):
         raise ValueError(f"seed must be None or an integer from 0 to 2**63 - 1, got {seed!r}")
+    if parameters["decoder"] not in DECODERS:
+        raise ValueError(f"decoder must be one of {DECODERS}, got {parameters['decoder']!r}")
     check_invariances(parameters["invariances"])
     choose_device(parameters["device"])
 
@@ -99,6 +104,15 @@ def check_new_subimages(X: Any) -> tuple[np.ndarray, tuple[int, int]]:
             "hundreds are better: take more atoms or frames"
         )
     return _finite("X", X).reshape(len(X), -1), window
+
+
+def check_decoder(decoder: str, window: tuple[int, int]) -> None:
+    """Refuse windows that a decoder can't take."""
+    if decoder == "steerable" and max(window) > LARGEST_STEERABLE:
+        raise ValueError(
+            f"windows for the steerable decoder must be at most {LARGEST_STEERABLE} px high and "
+            f"wide, got {window}; rebin the images, or use decoder='spatial'"
+        )
 
 
 def check_subimages(X: Any, window: tuple[int, int]) -> np.ndarray:

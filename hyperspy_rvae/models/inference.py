@@ -10,52 +10,63 @@ import torch
 
 from hyperspy_rvae.models.nets import Network
 from hyperspy_rvae.models.scaling import standardise
+from hyperspy_rvae.models.steerable import training as steerable
+from hyperspy_rvae.models.steerable.nets import SteerableNetwork
+from hyperspy_rvae.models.threads import share
 from hyperspy_rvae.models.training import validate
 
-_ENCODED_AT_ONCE = 1024
+AnyNetwork = Network | SteerableNetwork
+
+_ENCODED_AT_ONCE = 512
 _DECODED_AT_ONCE = 32  # their hidden layers stay in the cache
 _WIDEST_TURN = math.pi / 2
 _SEED = 0
 
 
 def encode(
-    network: Network, pixels: np.ndarray, device: torch.device
+    network: AnyNetwork, pixels: np.ndarray, device: torch.device
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of the latents, ``(n, latents)``, of pixels ``(n, p)``."""
     network = _on(network, device)
     location, scale = float(network.location), float(network.scale)
     mean = np.empty((len(pixels), len(network.space.names)), np.float32)
     std = np.empty_like(mean)
-    with torch.inference_mode():
-        for start in range(0, len(pixels), _ENCODED_AT_ONCE):
-            rows = slice(start, start + _ENCODED_AT_ONCE)
-            batch = torch.from_numpy(standardise(pixels[rows], location, scale)).to(device)
-            mean[rows], std[rows] = (part.numpy(force=True) for part in network.encode(batch))
+
+    @torch.inference_mode()
+    def part(rows: slice) -> None:
+        batch = torch.from_numpy(standardise(pixels[rows], location, scale)).to(device)
+        mean[rows], std[rows] = (found.numpy(force=True) for found in network.encode(batch))
+
+    share(part, _slices(len(pixels), _ENCODED_AT_ONCE))
     return mean, std
 
 
-def decode(network: Network, values: np.ndarray, device: torch.device) -> np.ndarray:
+def decode(network: AnyNetwork, values: np.ndarray, device: torch.device) -> np.ndarray:
     """Pixels ``(n, p)`` on the input's scale, of latents ``(n, latents)``."""
     network = _on(network, device)
     location, scale = float(network.location), float(network.scale)
     pixels = np.empty((len(values), math.prod(network.window)), np.float32)
-    with torch.inference_mode():
-        for start in range(0, len(values), _DECODED_AT_ONCE):
-            rows = slice(start, start + _DECODED_AT_ONCE)
-            batch = torch.from_numpy(values[rows]).to(device)
-            decoded = network.decode(batch).numpy(force=True)
-            pixels[rows] = decoded.astype(np.float64) * scale + location
+
+    @torch.inference_mode()
+    def part(rows: slice) -> None:
+        decoded = network.decode(torch.from_numpy(values[rows]).to(device)).numpy(force=True)
+        pixels[rows] = decoded.astype(np.float64) * scale + location
+
+    share(part, _slices(len(values), _DECODED_AT_ONCE))
     return pixels
 
 
-def evidence(network: Network, pixels: np.ndarray, device: torch.device) -> float:
+def evidence(network: AnyNetwork, pixels: np.ndarray, device: torch.device) -> float:
     """Mean evidence lower bound of pixels ``(n, p)`` in nats, on the input's scale."""
     network = _on(network, device)
     standard = standardise(pixels, float(network.location), float(network.scale))
-    return -validate(network, torch.from_numpy(standard).to(device), beta=1.0, seed=_SEED)
+    images = torch.from_numpy(standard).to(device)
+    if isinstance(network, SteerableNetwork):
+        return -steerable.validate(network, network.seen(images), beta=1.0, seed=_SEED)
+    return -validate(network, images, beta=1.0, seed=_SEED)
 
 
-def measure_spread(network: Network, pixels: np.ndarray, device: torch.device) -> None:
+def measure_spread(network: AnyNetwork, pixels: np.ndarray, device: torch.device) -> None:
     """Note in the network how far the latents of pixels ``(n, p)`` reach."""
     values, _ = encode(network, pixels, device)
     spread = values.std(0)
@@ -65,6 +76,10 @@ def measure_spread(network: Network, pixels: np.ndarray, device: torch.device) -
     network.spread.copy_(torch.from_numpy(spread))
 
 
-def _on(network: Network, device: torch.device) -> Network:
+def _slices(count: int, size: int) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, count, size)]
+
+
+def _on(network: AnyNetwork, device: torch.device) -> AnyNetwork:
     # The model's own network stays where it is: other threads may be at work with it.
     return network if device.type == "cpu" else deepcopy(network).to(device)

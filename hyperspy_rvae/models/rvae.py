@@ -14,10 +14,10 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator
 
-from hyperspy_rvae.models import checks, configuration, inference, scaling, storage
+from hyperspy_rvae.models import checks, configuration, fitting, inference, storage
+from hyperspy_rvae.models.course import Callback, Plan, Record
+from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace
-from hyperspy_rvae.models.nets import Network
-from hyperspy_rvae.models.training import Callback, Plan, Record, train
 
 Invariance = Literal["rotation", "translation"]
 
@@ -25,9 +25,10 @@ Invariance = Literal["rotation", "translation"]
 class RVAE(TransformerMixin, BaseEstimator):
     """Variational autoencoder whose content latents know nothing of pose.
 
-    An encoder finds the angle and shift of each subimage, and a few latents for what is left; a
-    spatial decoder draws that content turned and shifted [1]_ [2]_. With fewer invariances it is
-    one of its siblings: with none, a plain VAE.
+    A few latents say what a subimage shows, an angle and a shift where it lies [1]_ [2]_. The
+    steerable decoder draws content in functions of which a turn is a phase [3]_, so that the
+    likelihood of all poses is at hand and is summed in training; no pose is guessed, and none can
+    be wrong for good. With fewer invariances it is one of its siblings: with none, a plain VAE.
 
     Parameters
     ----------
@@ -35,11 +36,17 @@ class RVAE(TransformerMixin, BaseEstimator):
         How many content latents, z1, z2, ....
     invariances
         ``"rotation"``, ``"translation"``, both or neither.
+    decoder
+        ``"steerable"``, which sees the disc that fits into the window, and finds shifts of up to
+        about 2 px (1 px in windows below 20 px); corners are drawn as the rim of the disc goes
+        on. ``"spatial"``: the decoder of [1]_, whose encoder guesses the pose; slower, and often
+        wrong where content looks alike in several poses. For comparison, and for old results.
     epochs
-        How many times all subimages are seen. None: until the loss of those held out, or of all
-        where none are, reaches a plateau.
+        How many times as many subimages are drawn as there are. None: as many as the signal to
+        noise asks for at least, and until the loss of those held out, or of all where none are,
+        reaches a plateau.
     batch_size
-        Subimages per step.
+        Subimages per step. None: 50, or fewer of few subimages; 25 for the spatial decoder.
     learning_rate
         Of Adam; it falls to zero over the last third of the epochs.
     beta
@@ -61,7 +68,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         Names of the latents in the order of the columns: "angle" (radians, counter-clockwise as
         displayed, in (-pi, pi]; a subimage turned by +a has an angle greater by a), "shift_x" and
         "shift_y" (pixels, right and down: the content's displacement from the window's centre),
-        "z1", "z2", .... The origin of the angle is the model's own.
+        "z1", "z2", .... The origins of angle and shift are the model's own: one for all that
+        looks alike, a convention between motifs that do not.
     history_
         One dict per epoch: ``loss``, ``reconstruction`` and ``divergence`` (nats per subimage on
         the input's scale), ``noise_variance``, and ``validation_loss`` where some are held out.
@@ -76,6 +84,7 @@ class RVAE(TransformerMixin, BaseEstimator):
     ----------
     .. [1] Bepler, Zhong, Kelley, Brignole, Berger, NeurIPS 2019, arXiv:1909.11663.
     .. [2] Kalinin, Dyck, Jesse, Ziatdinov, Science Advances 7, eabd5084 (2021).
+    .. [3] Zhao, Singer, J. Opt. Soc. Am. A 30, 871 (2013).
 
     Examples
     --------
@@ -94,8 +103,9 @@ class RVAE(TransformerMixin, BaseEstimator):
         latent_dim: int = 2,
         *,
         invariances: Sequence[Invariance] = ("rotation", "translation"),
+        decoder: Literal["steerable", "spatial"] = "steerable",
         epochs: int | None = None,
-        batch_size: int = 25,
+        batch_size: int | None = None,
         learning_rate: float = 2e-3,
         beta: float = 1.0,
         validation_fraction: float = 0.25,
@@ -105,6 +115,7 @@ class RVAE(TransformerMixin, BaseEstimator):
     ) -> None:
         self.latent_dim = latent_dim
         self.invariances = invariances
+        self.decoder = decoder
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -131,16 +142,11 @@ class RVAE(TransformerMixin, BaseEstimator):
         pixels, window = checks.check_new_subimages(X)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be a function of epoch and record, got {callback!r}")
-        location, scale = scaling.location_and_scale(pixels)
+        checks.check_decoder(self.decoder, window)
         seed = secrets.randbits(32) if self.seed is None else int(self.seed)
-        generator = Generator().manual_seed(seed)
-        network = Network(window, self._space())
-        network.start(generator)
-        network.location.fill_(location)
-        network.scale.fill_(scale)
-        network.to(self._device())
-        images = scaling.standardise(pixels, location, scale)
-        history = train(network, images, self._plan(), generator, callback)
+        learn = fitting.spatial if self.decoder == "spatial" else fitting.steerable
+        task = fitting.Task(pixels, window, self._space(), self._plan(), self._device())
+        network, history = learn(task, Generator().manual_seed(seed), callback)
         self._adopt(network, history, seed)
         inference.measure_spread(network, pixels, self._device())
         return self
@@ -253,7 +259,7 @@ class RVAE(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"the model's configuration is no {cls.__name__}'s: {error}"
             ) from error
-        network = storage.from_arrays(found.window, model._space(), weights)
+        network = storage.from_arrays(model.decoder, found.window, model._space(), weights)
         model._adopt(network, found.history, found.seed)
         return model
 
@@ -281,7 +287,7 @@ class RVAE(TransformerMixin, BaseEstimator):
     def _plan(self) -> Plan:
         return Plan(
             epochs=None if self.epochs is None else int(self.epochs),
-            batch_size=int(self.batch_size),
+            batch_size=None if self.batch_size is None else int(self.batch_size),
             learning_rate=float(self.learning_rate),
             beta=float(self.beta),
             validation_fraction=float(self.validation_fraction),
@@ -295,11 +301,11 @@ class RVAE(TransformerMixin, BaseEstimator):
     def _device(self) -> torch.device:
         return checks.choose_device(self.device)
 
-    def _fitted(self) -> Network:
+    def _fitted(self) -> AnyNetwork:
         check_is_fitted(self, "latent_names_")
         return self._network
 
-    def _adopt(self, network: Network, history: list[Record], seed: int) -> None:
+    def _adopt(self, network: AnyNetwork, history: list[Record], seed: int) -> None:
         # The network stays on the CPU, where it can be copied, pickled and shared by threads.
         self._network = network.cpu().eval()
         self.history_ = history

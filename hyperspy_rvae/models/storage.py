@@ -11,20 +11,26 @@ from typing import Any
 import numpy as np
 import torch
 
+from hyperspy_rvae.models import checks
+from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace
 from hyperspy_rvae.models.nets import HIDDEN, Network
+from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 
 _MOST_NUMBERS = 2**28  # 1 GB; far above any window that a subimage could have
+_LOWEST_BAND = 0.1  # radians per pixel
 _FILE_KEYS = {"configuration", "weights"}
 
 
-def to_arrays(network: Network) -> dict[str, np.ndarray]:
+def to_arrays(network: AnyNetwork) -> dict[str, np.ndarray]:
     """Weights by name, each of at least one dimension."""
     return {name: value.numpy(force=True).copy() for name, value in network.state_dict().items()}
 
 
-def from_arrays(window: tuple[int, int], space: LatentSpace, weights: Mapping[str, Any]) -> Network:
-    """Network of that window and those latents, with these weights.
+def from_arrays(
+    decoder: str, window: tuple[int, int], space: LatentSpace, weights: Mapping[str, Any]
+) -> AnyNetwork:
+    """Network of that decoder, window and latents, with these weights.
 
     Raises
     ------
@@ -32,16 +38,26 @@ def from_arrays(window: tuple[int, int], space: LatentSpace, weights: Mapping[st
         If a weight is missing, too many, of another shape or not finite. What is allocated is of
         the size of the weights, whatever the configuration asks for.
     """
-    _check_size(window, space, weights)
-    network = Network(window, space)
+    network: AnyNetwork
+    if decoder == "steerable":
+        network = _steerable(window, space, weights)
+    else:
+        _check_sizes(
+            {
+                "encoder.first.weight": (HIDDEN, math.prod(window)),
+                "decoder.content.weight": (HIDDEN, space.content),
+            },
+            weights,
+        )
+        network = Network(window, space)
     expected = network.state_dict()
     if set(weights) != set(expected):
         odd = sorted(map(str, set(weights) ^ set(expected)))
         raise ValueError(_unfit(f"missing or unknown weights: {', '.join(odd[:5])}"))
     state = {name: _tensor(name, weights[name], like) for name, like in expected.items()}
-    for name in ("scale", "noise_variance"):
-        if float(state[name]) <= 0:
-            raise ValueError(_unfit(f"{name} must be positive, got {float(state[name])}"))
+    for name in {"scale", "noise_variance", "gain", "inflation"} & set(state):
+        if not bool((state[name] > 0).all()):
+            raise ValueError(_unfit(f"{name} must be positive, got {state[name].tolist()}"))
     network.load_state_dict(state)
     return network.eval()
 
@@ -86,12 +102,25 @@ def read_file(path: str | os.PathLike[str]) -> tuple[str, dict[str, np.ndarray]]
     return found["configuration"], {name: value.numpy() for name, value in tensors.items()}
 
 
-def _check_size(window: tuple[int, int], space: LatentSpace, weights: Mapping[str, Any]) -> None:
-    # These two grow with what the configuration says; the rest of a network does not.
-    needed = {
-        "encoder.first.weight": (HIDDEN, math.prod(window)),
-        "decoder.content.weight": (HIDDEN, space.content),
-    }
+def _steerable(
+    window: tuple[int, int], space: LatentSpace, weights: Mapping[str, Any]
+) -> SteerableNetwork:
+    _check_sizes({"decoder.0.weight": (HIDDEN, space.content)}, weights)
+    try:
+        checks.check_decoder("steerable", window)
+    except ValueError as error:
+        raise ValueError(_unfit(str(error))) from error
+    band = float(_tensor("band", weights.get("band"), torch.zeros(1, dtype=torch.float64)))
+    sides = _tensor("sides", weights.get("sides"), torch.zeros(2))
+    if tuple(sides.tolist()) != window:
+        raise ValueError(_unfit(f"sides must be {window}, got {sides.tolist()}"))
+    if not _LOWEST_BAND <= band <= math.pi:
+        raise ValueError(_unfit(f"band must be between {_LOWEST_BAND} and pi, got {band}"))
+    return SteerableNetwork(window, space, band)
+
+
+def _check_sizes(needed: dict[str, tuple[int, ...]], weights: Mapping[str, Any]) -> None:
+    # These grow with what the configuration says; the rest of a network does not.
     for name, shape in needed.items():
         given = _shape(weights.get(name))
         if given != shape:

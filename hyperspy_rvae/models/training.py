@@ -1,75 +1,23 @@
-"""The training loop: mini-batches from memory, a plateau rule, best weights kept."""
+"""The training of the spatial decoder: mini-batches from memory."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from hyperspy_rvae.models.course import Callback, Course, Plan, Record
 from hyperspy_rvae.models.nets import Network
 from hyperspy_rvae.models.objective import bound
 
-Record = dict[str, float]
-Callback = Callable[[int, Record], object]
-
-_LONGEST_STEPS, _LONGEST_EPOCHS = 12_000, 6  # whichever is longer ends a training without `epochs`
-_PATIENT_STEPS, _PATIENT_EPOCHS = 300, 3  # likewise for a plateau
-_GAIN = 0.25  # nats per subimage; what counts as an improvement
+_BATCH = 25
 _WARM_UP_STEPS = 20
 _NOISE_MEMORY = 0.95  # of the running noise variance, per step
 _LEAST_NOISE = 1e-4  # of the data's variance
 _GRADIENT_NORM = 1.0  # of the loss per pixel
 _BATCH_WITHOUT_GRADIENT = 64
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How to train; None: as the data asks."""
-
-    epochs: int | None
-    batch_size: int
-    learning_rate: float
-    beta: float
-    validation_fraction: float
-    patience: int | None
-
-
-class Course:
-    """How far a training has come, and when it winds down.
-
-    The learning rate is held until the loss has not improved for `patience` epochs, or for two
-    thirds of the epochs, and then falls to zero over half as many again.
-    """
-
-    def __init__(self, plan: Plan, steps: int) -> None:
-        longest = max(_LONGEST_EPOCHS, math.ceil(_LONGEST_STEPS / steps))
-        patience = max(_PATIENT_EPOCHS, math.ceil(_PATIENT_STEPS / steps))
-        self.watches = plan.epochs is None or plan.patience is not None
-        self.patience = plan.patience or patience
-        self.last = plan.epochs or longest
-        self.decay = math.ceil(self.last * 2 / 3)
-        self.best, self.best_epoch, self.mark = math.inf, 0, math.inf
-
-    def rate(self, epochs: float) -> float:
-        """Share of the learning rate after so many, also fractional, epochs."""
-        if epochs < self.decay:
-            return 1.0
-        return (self.last - epochs) / (self.last - self.decay)
-
-    def note(self, epoch: int, loss: float) -> bool:
-        """Take note of an epoch's loss, and say whether it is the best one so far."""
-        better = loss < self.best
-        self.best = min(loss, self.best)
-        if loss < self.mark - _GAIN:
-            self.mark, self.best_epoch = loss, epoch
-        done = epoch + 1
-        if self.watches and done < self.decay and epoch - self.best_epoch >= self.patience:
-            self.decay, self.last = done, min(self.last, math.ceil(1.5 * done))
-        return better
 
 
 def train(
@@ -99,31 +47,18 @@ def train(
     order = torch.randperm(len(pixels), generator=generator).to(everything.device)
     aside = min(round(plan.validation_fraction * len(order)), len(order) - 1)
     held_out, images = everything[order[:aside]], everything[order[aside:]]
-    steps = math.ceil(len(images) / plan.batch_size)
+    steps = math.ceil(len(images) / _batch_size(plan))
     course = Course(plan, steps)
     optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate)
     noise_seed = int(torch.randint(2**31, (1,), generator=generator))
-    history: list[Record] = []
-    kept: dict[str, Tensor] = {}
-    while len(history) < course.last:
-        epoch = len(history)
-        record = _epoch(network, images, plan, course, epoch, optimiser, generator)
+
+    def epoch(number: int) -> Record:
+        record = _epoch(network, images, plan, course, number, optimiser, generator)
         if len(held_out):
             record["validation_loss"] = validate(network, held_out, plan.beta, noise_seed)
-        loss = record.get("validation_loss", record["loss"])
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"training diverged in epoch {epoch + 1} with learning_rate={plan.learning_rate}; "
-                "choose a smaller one"
-            )
-        history.append(record)
-        if course.note(epoch, loss) and course.watches:
-            kept = {name: value.clone() for name, value in network.state_dict().items()}
-        if callback is not None:
-            callback(epoch, dict(record))
-    if kept:
-        network.load_state_dict(kept)
-    return history
+        return record
+
+    return course.run(network, epoch, callback)
 
 
 def validate(network: Network, images: Tensor, beta: float, seed: int) -> float:
@@ -137,6 +72,10 @@ def validate(network: Network, images: Tensor, beta: float, seed: int) -> float:
     return total / len(images) + _log_scale(network)
 
 
+def _batch_size(plan: Plan) -> int:
+    return plan.batch_size or _BATCH
+
+
 def _epoch(
     network: Network,
     images: Tensor,
@@ -147,7 +86,7 @@ def _epoch(
     generator: Generator,
 ) -> Record:
     order = torch.randperm(len(images), generator=generator).to(images.device)
-    batches = order.split(plan.batch_size)
+    batches = order.split(_batch_size(plan))
     reconstruction = divergence = 0.0
     for step, batch in enumerate(batches):
         taken = epoch * len(batches) + step + 1

@@ -42,13 +42,24 @@ def make_dumbbells(n, height, width, seed, shift=1.0):
 
 
 @pytest.fixture(scope="session")
+def make():
+    """Give `make_dumbbells` to tests that need their own."""
+    return make_dumbbells
+
+
+@pytest.fixture(scope="session")
 def dumbbells():
     return make_dumbbells(300, 13, 13, seed=1)
 
 
+@pytest.fixture(scope="session", params=["steerable", "spatial"])
+def decoder(request):
+    return request.param
+
+
 @pytest.fixture(scope="session")
-def fitted(dumbbells):
-    return RVAE(latent_dim=1, epochs=40, seed=0).fit(dumbbells.images)
+def fitted(dumbbells, decoder):
+    return RVAE(latent_dim=1, decoder=decoder, epochs=40, seed=0).fit(dumbbells.images)
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +69,6 @@ def windows():
 
 
 @pytest.fixture
-def quick(windows):
+def quick(windows, decoder):
     """Hardly trained on windows that are not square; own to each test."""
-    return RVAE(latent_dim=3, epochs=2, batch_size=6, seed=4).fit(windows)
+    return RVAE(latent_dim=3, decoder=decoder, epochs=2, batch_size=6, seed=4).fit(windows)

@@ -67,7 +67,9 @@ def _steps(n):
 
 
 def test_noise_variance(fitted):
-    assert fitted.noise_variance_ == pytest.approx(NOISE**2, rel=0.15)
+    # What the grid of shifts and the band leave of such sharp atoms counts as noise.
+    allowed = 0.25 if fitted.decoder == "steerable" else 0.15
+    assert fitted.noise_variance_ == pytest.approx(NOISE**2, rel=allowed)
     assert fitted.history_[-1]["noise_variance"] == pytest.approx(fitted.noise_variance_)
 
 
@@ -90,20 +92,25 @@ def test_inverse_transform_puts_the_pose_back(fitted):
         [[0, 0, 0, 0.3], [np.pi / 2, 0, 0, 0.3], [0, 2, -1, 0.3]]
     )
     np.testing.assert_allclose(turned, np.rot90(still), atol=1e-4)
-    np.testing.assert_allclose(moved[:-1, 2:], still[1:, :-2], atol=1e-4)
+    y, x = np.mgrid[-6:7, -6:7]
+    seen = np.hypot(x, y) <= 6.5 if fitted.decoder == "steerable" else np.ones((13, 13), bool)
+    both = seen[:-1, 2:] & seen[1:, :-2]
+    np.testing.assert_allclose(moved[:-1, 2:][both], still[1:, :-2][both], atol=1e-4)
 
 
 def test_score_is_the_bound_on_the_inputs_own_scale(dumbbells, fitted):
-    images = dumbbells.images
-    hardly = RVAE(1, epochs=1, seed=0).fit(images)
+    images, decoder = dumbbells.images, fitted.decoder
+    hardly = RVAE(1, decoder=decoder, epochs=1, seed=0).fit(images)
     assert fitted.score(images) > hardly.score(images)
     assert fitted.score(images) == fitted.score(images)
     # The density of numbers a thousand times smaller is a thousand times higher, for each pixel.
-    milli = RVAE(1, epochs=1, seed=0).fit(images * 1e-3)
-    gain = images[0].size * np.log(1e3)
+    milli = RVAE(1, decoder=decoder, epochs=1, seed=0).fit(images * 1e-3)
+    y, x = np.mgrid[-6:7, -6:7]
+    seen = np.hypot(x, y) <= 6.5 if decoder == "steerable" else np.ones((13, 13), bool)
+    gain = seen.sum() * np.log(1e3)
     assert milli.score(images * 1e-3) == pytest.approx(hardly.score(images) + gain, abs=0.5)
     # No code beats the noise: with its true variance, noise alone has this log-likelihood.
-    best = -0.5 * images[0].size * np.log(2 * np.pi * np.e * NOISE**2)
+    best = -0.5 * seen.sum() * np.log(2 * np.pi * np.e * NOISE**2)
     assert 0 < fitted.score(images) < best + 20
 
 
@@ -143,10 +150,11 @@ def test_a_plateau_ends_the_training(fraction):
     assert 3 <= len(model.fit(nothing_to_learn).history_) < 60
 
 
-def test_without_epochs_training_ends_by_itself():
+@pytest.mark.parametrize(("decoder", "longest"), [("steerable", 160), ("spatial", 60)])
+def test_without_epochs_training_ends_by_itself(decoder, longest):
     nothing_to_learn = np.random.default_rng(0).normal(size=(300, 5, 6))
-    model = RVAE(1, batch_size=5, seed=0).fit(nothing_to_learn)
-    assert 5 <= len(model.history_) < 60
+    model = RVAE(1, decoder=decoder, batch_size=5, seed=0).fit(nothing_to_learn)
+    assert 5 <= len(model.history_) < longest
 
 
 def test_every_epoch_runs_without_patience(windows):

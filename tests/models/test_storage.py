@@ -92,7 +92,8 @@ def change(quick, **changes):
         {"version": 2},
         {"unknown": 1},
         {"parameters": []},
-        {"parameters": {"decoder": "__import__('os')"}},
+        {"decoder": "__import__('os')"},
+        {"parameters": {"unknown": 1}},
         {"parameters": {"self": 1}},
         {"latent_dim": 10**15},
         {"latent_dim": -1},
@@ -130,18 +131,19 @@ def test_unparsable_configuration(quick, text):
 @pytest.mark.parametrize(
     ("name", "value", "match"),
     [
-        ("decoder.last.bias", None, "missing or unknown weights: decoder.last.bias"),
+        ("encoder.last.bias", None, "missing or unknown weights: encoder.last.bias"),
         ("extra", np.zeros(3), "missing or unknown weights: extra"),
-        ("decoder.last.bias", np.zeros(2), r"must be of shape \(1,\), got \(2,\)"),
-        ("decoder.last.bias", np.zeros(()), r"got \(\)"),
-        ("decoder.last.bias", "text", r"got \(\)"),
-        ("decoder.last.bias", np.array([np.nan]), "finite"),
-        ("decoder.last.bias", np.array([1e300]), "finite"),
-        ("decoder.last.bias", np.array([1j]), "real numbers"),
-        ("decoder.last.bias", np.array([{}]), "real numbers"),
-        ("encoder.first.weight", np.zeros((63, 128)), r"\(128, 63\), got \(63, 128\)"),
+        ("encoder.last.bias", np.zeros(2), r"must be of shape \(\d+,\), got \(2,\)"),
+        ("encoder.last.bias", np.zeros(()), r"got \(\)"),
+        ("encoder.last.bias", "text", r"got \(\)"),
+        ("noise_variance", np.array([np.nan]), "finite"),
+        ("noise_variance", np.array([1e300]), "finite"),
+        ("noise_variance", np.array([1j]), "real numbers"),
+        ("noise_variance", np.array([{}]), "real numbers"),
+        ("encoder.first.weight", np.zeros((63, 128)), r"\(128, \d+\), got \(63, 128\)"),
         ("scale", np.zeros(1), "scale must be positive"),
         ("noise_variance", -np.ones(1), "noise_variance must be positive"),
+        ("location", np.zeros((1, 1)), r"must be of shape \(1,\)"),
     ],
 )
 def test_hostile_weights(quick, name, value, match):
@@ -203,3 +205,31 @@ def test_a_cut_file(quick, tmp_path):
 def test_no_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="no model file"):
         RVAE.load(tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "match"),
+    [
+        ("band", np.array([50.0]), "band must be between"),
+        ("band", np.array([-1.0]), "band must be between"),
+        ("band", np.array([0.5]), "must be of shape"),
+        ("band", None, "band must be of shape"),
+        ("sides", np.array([7.0, 8.0]), r"sides must be \(7, 9\)"),
+        ("inflation", np.array([1.0, 0.0]), "inflation must be positive"),
+        ("gain", np.zeros(1), "gain must be positive"),
+    ],
+)
+def test_hostile_numbers_of_a_basis(windows, name, value, match):
+    model = RVAE(1, epochs=1, seed=0).fit(windows)
+    weights = model.weights()
+    weights[name] = value
+    with pytest.raises(ValueError, match=match):
+        RVAE.rebuild(model.configuration(), weights)
+
+
+def test_no_window_is_too_large_to_refuse(windows):
+    model = RVAE(1, epochs=1, seed=0).fit(windows)
+    weights = model.weights()
+    weights["sides"] = np.array([1e9, 1e9])
+    with pytest.raises(ValueError, match="configuration: windows for the steerable decoder"):
+        RVAE.rebuild(change(model, window_shape=[10**9, 10**9]), weights)

@@ -1,0 +1,80 @@
+"""From subimages to a trained network, for each kind of decoder."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Generator
+
+from hyperspy_rvae.models import scaling, training
+from hyperspy_rvae.models.course import Callback, Plan, Record
+from hyperspy_rvae.models.latents import LatentSpace
+from hyperspy_rvae.models.nets import Network
+from hyperspy_rvae.models.steerable import spectrum
+from hyperspy_rvae.models.steerable import training as steerable_training
+from hyperspy_rvae.models.steerable.nets import SteerableNetwork
+from hyperspy_rvae.models.threads import one_thread
+
+_MOST_LEFT = 0.25  # of the signal; more is worth a warning
+_LEAST_SNR = 0.05  # below, the signal's variance is not known well enough
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to learn, from pixels ``(n, h * w)``, and where."""
+
+    pixels: np.ndarray
+    window: tuple[int, int]
+    space: LatentSpace
+    plan: Plan
+    device: torch.device
+
+
+def spatial(
+    task: Task, generator: Generator, callback: Callback | None
+) -> tuple[Network, list[Record]]:
+    """Train an encoder of pose and content, and a spatial decoder."""
+    location, scale = scaling.location_and_scale(task.pixels)
+    network = Network(task.window, task.space)
+    network.start(generator)
+    network.location.fill_(location)
+    network.scale.fill_(scale)
+    network.to(task.device)
+    images = scaling.standardise(task.pixels, location, scale)
+    return network, training.train(network, images, task.plan, generator, callback)
+
+
+def steerable(
+    task: Task, generator: Generator, callback: Callback | None
+) -> tuple[SteerableNetwork, list[Record]]:
+    """Train networks of content alone; the pose is summed over."""
+    location, scale = scaling.location_and_scale(task.pixels)
+    images = scaling.standardise(task.pixels, location, scale)
+    found = spectrum.measure(images.reshape(-1, *task.window))
+    network = SteerableNetwork(task.window, task.space, found.band)
+    network.start(generator)
+    network.location.fill_(location)
+    network.scale.fill_(scale)
+    network.to(task.device)
+    support = network.seen(torch.from_numpy(images)).to(task.device)
+    snr = found.signal / found.noise
+    with one_thread():
+        history = steerable_training.train(network, support, task.plan, snr, generator, callback)
+    if task.plan.epochs is None:
+        _doubt(float(network.noise_variance), found, task.space.content)
+    return network, history
+
+
+def _doubt(noise: float, found: spectrum.Spectrum, content: int) -> None:
+    # What a training as long as the data ask leaves of the signal, more latents may still find.
+    left = (noise - found.noise) / found.signal
+    if left > _MOST_LEFT and found.signal > _LEAST_SNR * found.noise:
+        warnings.warn(
+            f"{left:.0%} of what the subimages show beyond noise is not in the model; try more "
+            f"than latent_dim={content}, or smaller windows",
+            UserWarning,
+            stacklevel=4,
+        )

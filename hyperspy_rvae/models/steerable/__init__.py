@@ -1,0 +1,1 @@
+"""Content as coefficients in which a turn is a phase, so that no pose need be guessed."""

@@ -1,0 +1,241 @@
+"""The likelihood of a subimage under all poses of its content at once.
+
+With white noise of variance s2, content b posed by (phi, s) has the log-likelihood
+
+    l(s, phi) = [ <x, f> - E / 2 ] / s2 + const,    f(p) = f_b(R(-phi) (p - s)),
+
+on a support of pixels that is the same for all poses. Both terms are Fourier series in phi: the
+correlation ``<x, f>`` with the harmonics ``sum_k conj(a_mk) b_mk``, where a are the coefficients
+of x about the point s; the energy ``E``, of f on the support, with few harmonics, since the
+support is a disc that is seen from s. One Fourier sum turns them into all angles.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from hyperspy_rvae.models.geometry import pixel_grid
+from hyperspy_rvae.models.latents import LatentSpace
+from hyperspy_rvae.models.steerable import poses
+from hyperspy_rvae.models.steerable.basis import Basis, generators, polar_grid
+
+_RING = 0.75  # px between the rings on which the energy is summed
+_HARMONICS = 8  # of the energy
+_DARKEST = -20.0  # log-posterior; smaller is as good as none
+
+
+class Evidence(NamedTuple):
+    """What the data say about content b, all poses considered.
+
+    ``log`` ``(n,)`` is ``log sum exp(l + log prior)`` but for the terms without b; ``error``
+    ``(n,)`` the squared error that the posterior expects; ``gradient`` ``(n, 2 D)`` is
+    ``s2 d log / d b``; ``shift`` ``(n,)`` the index of the likeliest; ``offset`` ``(n, 2)`` the
+    mean shift in the content's own frame.
+    """
+
+    log: Tensor
+    error: Tensor
+    gradient: Tensor
+    shift: Tensor
+    offset: Tensor
+
+
+class Likelihood(nn.Module):
+    """All that is known of a window and its poses before any data."""
+
+    pixels: Tensor
+    shifts: Tensor
+    angles: Tensor
+    prior: Tensor
+    functions: Tensor
+    gram: Tensor
+    generators: Tensor
+    orders: Tensor
+    members: Tensor
+    sectors: Tensor
+    series: Tensor
+    rays: Tensor
+    waves: Tensor
+    cover: Tensor
+
+    def __init__(self, window: tuple[int, int], space: LatentSpace, basis: Basis) -> None:
+        super().__init__()
+        grid = pixel_grid(*window)
+        self.support = grid.square().sum(1).sqrt() <= min(window) / 2
+        shifts, angles = poses.shifts(window, space), poses.angles(space)
+        orders = torch.from_numpy(basis.orders)
+        members = one_hot(orders, max(basis.highest, _HARMONICS) + 1).to(torch.float32)
+        turns = torch.outer(torch.arange(float(members.shape[1])), angles)
+        about = (grid[self.support] - shifts[:, None]).numpy().astype(np.float64)
+        polar = np.hypot(*about.T).T, np.arctan2(-about[..., 1], about[..., 0])
+        functions = basis.functions(*polar).transpose(1, 0, 2).astype(np.float32)
+        known = {
+            "shifts": shifts,
+            "angles": angles,
+            "prior": poses.log_prior(shifts, len(angles)),
+            "functions": functions,
+            "gram": functions @ functions.transpose(0, 2, 1),
+            "generators": generators(basis),
+            "orders": orders,
+            "members": members,
+            "sectors": (polar[1][0] / (math.pi / 3)) // 1 % 2,
+            "series": torch.cat([turns.cos(), turns.sin()]),
+            **_energy(basis, *polar),
+        }
+        for name, value in known.items():
+            tensor = torch.as_tensor(value)
+            tensor = tensor.to(torch.float32).contiguous()
+            self.register_buffer(name, tensor, persistent=False)
+
+    @property
+    def size(self) -> int:
+        """Number of pixels of the support."""
+        return self.functions.shape[2]
+
+    def coefficients(self, pixels: Tensor) -> Tensor:
+        """Coefficients a, ``(n, S, 2 D)``, of the support's pixels about each shift."""
+        flat = self.functions.flatten(0, 1)
+        return (pixels @ flat.T).unflatten(1, self.functions.shape[:2])
+
+    def turn(self, b: Tensor, angle: Tensor) -> Tensor:
+        """Coefficients ``(..., 2 D)`` of content turned by angles ``(...)``."""
+        phase = angle[..., None] * self.orders
+        cos, sin = phase.cos(), phase.sin()
+        real, imaginary = b.chunk(2, -1)
+        return torch.cat([real * cos + imaginary * sin, imaginary * cos - real * sin], -1)
+
+    def spin(self, b: Tensor) -> Tensor:
+        """Differentiate `turn` by the angle."""
+        real, imaginary = b.chunk(2, -1)
+        return torch.cat([imaginary * self.orders, -real * self.orders], -1)
+
+    def motions(self, b: Tensor) -> Tensor:
+        """How content ``(n, 2 D)`` changes as it turns and moves along x and y, ``(n, 3, 2 D)``."""
+        return torch.stack([self.spin(b), *(-(b @ g) for g in self.generators)], 1)
+
+    def displace(self, b: Tensor, shift: Tensor, terms: int = 4) -> Tensor:
+        """Coefficients ``(n, k, 2 D)`` of content displaced by ``(n, 2)`` of a pixel or so."""
+        result = term = b
+        along = -shift[:, None, :, None]
+        both = torch.cat([*self.generators], 1)
+        for order in range(1, terms + 1):
+            slopes = (term @ both).unflatten(2, (2, -1))
+            term = (along * slopes).sum(2) / order
+            result = result + term
+        return result
+
+    def log_joint(
+        self, a: Tensor, b: Tensor, noise: float, cells: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Log of likelihood and prior, ``(n, S, J)``, up to terms without b; and f's rays.
+
+        Coefficients `a` may be given for some of the shifts alone, ``cells`` ``(n, k)``.
+        """
+        rays = b @ self.rays
+        harmonics, energy, prior = self._correlation(a, b), self._energy(rays), self.prior
+        if cells is not None:
+            energy, prior = energy.gather(1, _wide(cells, energy)), prior[cells]
+        harmonics[..., : _HARMONICS + 1].sub_(energy, alpha=0.5)
+        joint = harmonics.div_(noise).flatten(2) @ self.series
+        return joint.add_(prior[..., None]), rays
+
+    def evidence(
+        self, a: Tensor, b: Tensor, square: Tensor, noise: float, cells: Tensor | None = None
+    ) -> Evidence:
+        """Evidence for content b ``(n, 2 D)`` in coefficients a, of pixels with sum of squares.
+
+        Its gradient is that of the expected log-likelihood at the posterior q of the poses, held
+        fixed, as in the EM algorithm: ``s2 d log / d b = sum q d l / d b``. With only some shifts
+        in `a`, ``cells`` ``(n, k)``, the sum over them is a lower bound.
+        """
+        joint, rays = self.log_joint(a, b, noise, cells)
+        highest = joint.flatten(1).amax(1)
+        q = joint.sub_(highest[:, None, None]).clamp_(min=_DARKEST).exp_()
+        total = q.sum((1, 2))
+        averages = (q @ self.series.T).div_(total[:, None, None]).unflatten(2, (2, -1))
+        everywhere = averages
+        if cells is not None:
+            everywhere = averages.new_zeros(len(a), len(self.shifts), *averages.shape[2:])
+            everywhere.scatter_(1, _wide(cells, averages), averages)
+        x_bar, coverage = self._average(a, averages), self._coverage(everywhere)
+        gradient = x_bar - (coverage * rays) @ self.rays.T
+        fit = (x_bar * b).sum(1) - 0.5 * (coverage * rays.square()).sum(1)
+        likeliest = q.sum(2).argmax(1)
+        return Evidence(
+            highest + total.log(),
+            (square - 2 * fit).clamp_(min=0),
+            gradient,
+            likeliest if cells is None else cells.gather(1, likeliest[:, None])[:, 0],
+            self._offset(everywhere[..., 1]),
+        )
+
+    def _correlation(self, a: Tensor, b: Tensor) -> Tensor:
+        # (n, S, 2, M + 1): sum_k conj(a_mk) b_mk
+        ar, ai = a.chunk(2, -1)
+        br, bi = b[:, None].chunk(2, -1)
+        real = (ar * br).addcmul_(ai, bi) @ self.members
+        imaginary = (ar * bi).addcmul_(ai, br, value=-1) @ self.members
+        return torch.stack([real, imaginary], 2)
+
+    def _energy(self, rays: Tensor) -> Tensor:
+        # (n, S, 2, L + 1): harmonics of f^2 on each ring, summed over the support as seen from s
+        n, rings = len(rays), self.cover.shape[1] // 2
+        square = rays.square().view(n, rings, -1) @ self.waves
+        square = square.view(n, rings, 2, -1).permute(3, 0, 2, 1).flatten(2)
+        return torch.bmm(square, self.cover).view(-1, n, 2, len(self.shifts)).permute(1, 3, 2, 0)
+
+    def _average(self, a: Tensor, averages: Tensor) -> Tensor:
+        # x_bar (n, 2 D): the data, turned and displaced back by every pose, at its probability
+        ar, ai = a.chunk(2, -1)
+        cos, sin = (averages[:, :, k] @ self.members.T for k in (0, 1))
+        real = (ar * cos).addcmul_(ai, sin, value=-1).sum(1)
+        imaginary = (ar * sin).addcmul_(ai, cos).sum(1)
+        return torch.cat([real, imaginary], 1)
+
+    def _coverage(self, averages: Tensor) -> Tensor:
+        # (n, rays): how much of the support each point of the content is expected to fill
+        n, rings = len(averages), self.cover.shape[1] // 2
+        seen = averages[..., : _HARMONICS + 1].permute(3, 0, 2, 1).flatten(2)
+        square = torch.bmm(seen, self.cover.mT).view(-1, n, 2, rings)
+        return (square.permute(1, 3, 2, 0).flatten(2) @ self.waves.T).flatten(1)
+
+    def _offset(self, first: Tensor) -> Tensor:
+        # E[R(-phi) s] (n, 2), from the posterior's first harmonic in phi
+        cos, sin = first[..., 0], first[..., 1]
+        x, y = self.shifts.T
+        return torch.stack([cos @ x - sin @ y, sin @ x + cos @ y], 1)
+
+
+def _wide(cells: Tensor, like: Tensor) -> Tensor:
+    # Indices (n, k) of shifts, for every harmonic.
+    return cells[:, :, None, None].expand(-1, -1, *like.shape[2:])
+
+
+def _energy(basis: Basis, r: np.ndarray, angle: np.ndarray) -> dict[str, np.ndarray]:
+    # What turns coefficients into harmonics of the energy on the support, which is seen from each
+    # shift at polar coordinates (S, pixels).
+    rings, spokes = int(basis.radius / _RING) + 2, 2 * basis.highest + _HARMONICS + 2
+    spacing = basis.radius / (rings - 1)
+    harmonic = np.arange(_HARMONICS + 1)
+    theta = 2 * np.pi * np.outer(np.arange(spokes), harmonic) / spokes
+    twice = np.where(harmonic > 0, 2, 1) / spokes
+    waves = np.concatenate([np.cos(theta) * twice, -np.sin(theta) * twice], 1)
+    place = np.minimum(r / spacing, rings - 1.001)
+    ring, part = place.astype(int), place % 1
+    cover = np.zeros((len(harmonic), 2, rings, 2, len(r)))
+    for s in range(len(r)):
+        seen = np.exp(1j * harmonic[:, None] * angle[s])
+        sums = np.zeros((rings, len(harmonic)), complex)
+        np.add.at(sums, ring[s], ((1 - part[s]) * seen).T)
+        np.add.at(sums, ring[s] + 1, (part[s] * seen).T)
+        cover[:, 0, :, 0, s] = cover[:, 1, :, 1, s] = sums.real.T
+        cover[:, 0, :, 1, s], cover[:, 1, :, 0, s] = sums.imag.T, -sums.imag.T
+    shape = len(harmonic), 2 * rings, 2 * len(r)
+    rays = basis.functions(*polar_grid(basis.radius, rings, spokes))
+    return {"rays": rays.reshape(len(rays), -1), "waves": waves, "cover": cover.reshape(shape)}

@@ -1,0 +1,196 @@
+"""The networks between content and its coefficients; the pose is in neither."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn.functional import silu
+from torch.nn.utils import skip_init
+
+from hyperspy_rvae.models.latents import Latents, LatentSpace
+from hyperspy_rvae.models.steerable import basis, poses, refinement
+from hyperspy_rvae.models.steerable.likelihood import Likelihood
+from hyperspy_rvae.models.steerable.rendering import Renderer
+
+HIDDEN = 128
+_COPIES = 16  # a multiple of four, so that quarter turns only reorder them
+_IN_TRAINING = 2  # every second copy; a random turn makes up for the others
+_LOG_VARIANCES = (-9.0, 4.0)
+_NOISE_PACE = 0.03  # per step
+_LEAST_NOISE = 1e-4  # of the data's variance
+
+
+class Encoder(nn.Module):
+    """Coefficients to the posterior of content, from turned copies.
+
+    Each copy passes through two layers of 128 units; a weighted mean over the copies, with
+    weights learned by attention, forgets which was which, and so the angle.
+    """
+
+    def __init__(self, functions: int, content: int) -> None:
+        super().__init__()
+        self.first = skip_init(nn.Linear, functions, HIDDEN)
+        self.second = skip_init(nn.Linear, HIDDEN, HIDDEN)
+        self.attention = skip_init(nn.Linear, HIDDEN, 1)
+        self.third = skip_init(nn.Linear, HIDDEN, HIDDEN)
+        self.last = skip_init(nn.Linear, HIDDEN, 2 * content)
+
+    def forward(self, copies: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance ``(n, content)`` of coefficients ``(n, copies, 2 D)``."""
+        hidden = silu(self.second(silu(self.first(copies))))
+        weight = self.attention(hidden).softmax(1)
+        pooled = (weight * hidden).sum(1)
+        mean, log_variance = self.last(silu(self.third(pooled))).chunk(2, -1)
+        return mean, log_variance.clamp(*_LOG_VARIANCES)
+
+
+class Decoder(nn.Sequential):
+    """Content to coefficients, by two layers of 128 units (tanh)."""
+
+    def __init__(self, content: int, functions: int) -> None:
+        super().__init__(
+            skip_init(nn.Linear, content, HIDDEN),
+            nn.Tanh(),
+            skip_init(nn.Linear, HIDDEN, HIDDEN),
+            nn.Tanh(),
+            skip_init(nn.Linear, HIDDEN, functions),
+        )
+
+
+class Reading(NamedTuple):
+    """Mean and log-variance of content ``(n, k)``, and the index ``(n,)`` of the likeliest pose."""
+
+    content: Tensor
+    log_variance: Tensor
+    pose: Tensor
+
+
+class SteerableNetwork(nn.Module):
+    """Networks, the basis between them, and the numbers learned beside, of one dimension each.
+
+    ``location`` and ``scale`` standardise the pixels, ``noise_variance`` is that of a
+    standardised pixel, and ``spread`` says how far the latents reach. ``sides`` are the window's
+    and ``band`` is the basis's highest wave number (radians per pixel): they define the basis.
+    ``gain`` brings coefficients to unit variance, and ``inflation`` is by how much angle and
+    shifts scatter more than white noise lets them.
+    """
+
+    copies: Tensor
+    location: Tensor
+    scale: Tensor
+    noise_variance: Tensor
+    spread: Tensor
+    band: Tensor
+    sides: Tensor
+    gain: Tensor
+    inflation: Tensor
+
+    def __init__(self, window: tuple[int, int], space: LatentSpace, band: float) -> None:
+        super().__init__()
+        self.window, self.space = window, space
+        chosen = basis.choose(poses.content_radius(window, space), band)
+        self.likelihood = Likelihood(window, space, chosen)
+        self.renderer = Renderer(window, chosen)
+        functions = 2 * len(chosen.orders)
+        self.encoder = Encoder(functions, space.content)
+        self.decoder = Decoder(space.content, functions)
+        copies = _COPIES if space.rotation else 1
+        turns = torch.arange(copies) * (2 * math.pi / copies)
+        self.register_buffer("copies", turns, persistent=False)
+        self.register_buffer("location", torch.zeros(1, dtype=torch.float64))
+        self.register_buffer("scale", torch.ones(1, dtype=torch.float64))
+        self.register_buffer("noise_variance", torch.ones(1))
+        self.register_buffer("spread", torch.ones(len(space.names)))
+        self.register_buffer("band", torch.full((1,), band, dtype=torch.float64))
+        self.register_buffer("sides", torch.tensor(window, dtype=torch.float64))
+        self.register_buffer("gain", torch.ones(1))
+        self.register_buffer("inflation", torch.ones(2))
+
+    def start(self, generator: Generator) -> None:
+        """Draw the first weights."""
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                width = 1 / math.sqrt(layer.in_features)
+                nn.init.uniform_(layer.weight, -width, width, generator=generator)
+                nn.init.uniform_(layer.bias, -width, width, generator=generator)
+
+    def begin(self, a: Tensor, square: Tensor) -> None:
+        """Set the scales from coefficients ``(n, S, 2 D)`` and the pixels' sums of squares."""
+        self.gain.fill_(1 / float(a[:, 0].square().mean().sqrt()))
+        self.noise_variance.fill_(float(square.mean()) / self.likelihood.size)
+
+    def learn_noise(self, mean_square: Tensor) -> None:
+        """Let the noise variance follow a batch's mean square error.
+
+        It starts at the data's variance, so that the likelihood gains weight as fast as the
+        decoder earns it.
+        """
+        target = mean_square.clamp(min=_LEAST_NOISE).log()
+        self.noise_variance.copy_(self.noise_variance.log().lerp(target, _NOISE_PACE).exp())
+
+    def seen(self, pixels: Tensor) -> Tensor:
+        """Those of the pixels ``(n, p)`` that lie on the support."""
+        return pixels[:, self.likelihood.support]
+
+    def read(self, a: Tensor, angle: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of content in coefficients ``(n, 2 D)`` about one shift.
+
+        In training, half the copies are turned by a random ``angle`` ``(n,)`` in addition.
+        """
+        copies = self.copies
+        if angle is not None:
+            a, copies = self.likelihood.turn(a, angle), copies[::_IN_TRAINING]
+        return self.encoder(self.likelihood.turn(a[:, None], copies) * self.gain)
+
+    def draw(self, content: Tensor) -> Tensor:
+        """Coefficients ``(n, 2 D)`` of content ``(n, k)``."""
+        return self.decoder(content) / self.gain
+
+    def calibrate(self, seen: Tensor) -> None:
+        """Learn the inflation of the standard deviations from pixels ``(n, p)`` of the support."""
+        _, pose, b = self._pose(self.likelihood.coefficients(seen))
+        self.inflation.copy_(refinement.inflation(self.likelihood, seen, b, pose))
+
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents and standard deviations, ``(n, latents)``, of pixels ``(n, p)``.
+
+        Content is read at the window's centre, then where its shift was found; the likeliest pose
+        is refined on the pixels.
+        """
+        found, pose, _ = self._pose(self.likelihood.coefficients(self.seen(pixels)))
+        widen = self.inflation[[0, 1, 1]]
+        std = pose.covariance.diagonal(dim1=1, dim2=2).sqrt() * widen
+        mean = Latents(refinement.wrap(pose.angle), pose.shift, found.content)
+        widths = Latents(std[:, 0], std[:, 1:], (found.log_variance / 2).exp())
+        return self.space.join(mean), self.space.join(widths)
+
+    def _pose(self, a: Tensor) -> tuple[Reading, refinement.Pose, Tensor]:
+        found = self.look(a)
+        b = self.draw(found.content)
+        s2 = float(self.noise_variance)
+        return found, refinement.find(self.likelihood, a, b, found.pose, s2), b
+
+    def look(self, a: Tensor) -> Reading:
+        """Content in coefficients ``(n, S, 2 D)``, read at the centre and where it then lies."""
+        content, log_variance = self.read(a[:, 0])
+        rows = torch.arange(len(a), device=a.device)
+        place, pose = torch.zeros_like(rows), torch.zeros_like(rows)
+        for last in (False, False, True):
+            joint, _ = self.likelihood.log_joint(
+                a[rows], self.draw(content[rows]), float(self.noise_variance)
+            )
+            pose[rows] = joint.flatten(1).argmax(1)
+            rows = (pose // joint.shape[2] != place).nonzero()[:, 0]
+            if last or not len(rows):
+                break
+            place[rows] = pose[rows] // joint.shape[2]
+            content[rows], log_variance[rows] = self.read(a[rows, place[rows]])
+        return Reading(content, log_variance, pose)
+
+    def decode(self, values: Tensor) -> Tensor:
+        """Pixels ``(n, p)`` of latents ``(n, latents)``."""
+        latents = self.space.split(values)
+        return self.renderer(self.draw(latents.content), latents.angle, latents.shift)

@@ -1,0 +1,128 @@
+"""The likeliest pose between the grid's points, and how sure it is."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hyperspy_rvae.models.steerable.likelihood import Likelihood
+from hyperspy_rvae.models.steerable.poses import SHIFT_PRIOR
+
+_STEPS = 3
+_LONGEST_TURN, _LONGEST_SHIFT = 0.09, 0.5  # of one step, radians and px
+_BEYOND = 0.7  # px beyond the grid of shifts
+_CIRCLE = math.pi / math.sqrt(3)  # standard deviation of an angle of which nothing is known
+_SLIGHT = 1e-6  # keeps a curvature invertible
+_MEDIAN_OF_NORMAL = 0.6745  # of its absolute value, in standard deviations
+_MOST_INFLATION = 5.0
+
+
+class Pose(NamedTuple):
+    """Angle ``(n,)``, shift ``(n, 2)`` and their covariance ``(n, 3, 3)``.
+
+    ``cell`` ``(n,)`` is the index of the grid's shift that they were refined from.
+    """
+
+    angle: Tensor
+    shift: Tensor
+    covariance: Tensor
+    cell: Tensor
+
+
+def find(likelihood: Likelihood, a: Tensor, b: Tensor, start: Tensor, noise: float) -> Pose:
+    """Likeliest pose of content b ``(n, 2 D)`` in coefficients a ``(n, S, 2 D)``.
+
+    From a point ``start`` ``(n,)`` of the grid of shifts and angles, Gauss-Newton steps on the
+    pixels of the support: with the derivatives F of the posed content f,
+    ``(F F' + s2 / prior) step = F (x - f) - s2 / prior pose``.
+    """
+    cell, turn = start // len(likelihood.angles), start % len(likelihood.angles)
+    angle, shift = likelihood.angles[turn], likelihood.shifts[cell]
+    farthest = float(likelihood.shifts.abs().max()) + _BEYOND
+    data = a[torch.arange(len(a), device=a.device), cell]
+    free = _freedom(likelihood)
+    prior = noise * (1 / torch.tensor([_CIRCLE, SHIFT_PRIOR, SHIFT_PRIOR]).square()).to(a.device)
+    for _ in range(_STEPS):
+        content = posed(likelihood, b, angle, shift - likelihood.shifts[cell])
+        shown = _shown(likelihood, content, cell)
+        slopes = content[:, 1:] * free[:, None]
+        curvature = (shown[:, 1:] * free[:, None]) @ slopes.mT + torch.diag(prior)
+        misfit = (slopes @ (data - shown[:, 0])[..., None])[..., 0]
+        misfit[:, 1:] -= prior[1:] * shift
+        change = torch.linalg.solve(curvature, misfit) * free
+        angle = angle + change[:, 0].clamp(-_LONGEST_TURN, _LONGEST_TURN)
+        shift = shift + change[:, 1:].clamp(-_LONGEST_SHIFT, _LONGEST_SHIFT)
+        shift = shift.clamp(-farthest, farthest)
+    return Pose(angle, shift, noise * torch.linalg.inv(curvature), cell)
+
+
+def posed(likelihood: Likelihood, b: Tensor, angle: Tensor, shift: Tensor) -> Tensor:
+    """Content ``(n, 2 D)`` at a pose near the grid's shift, and its derivatives.
+
+    Returns
+    -------
+    content
+        Shape ``(n, 4, 2 D)``: itself, and by angle, shift along x and shift along y.
+    """
+    turned = likelihood.turn(b, angle)
+    still = torch.stack([turned, likelihood.spin(turned)], 1)
+    moved = likelihood.displace(still, shift)
+    slopes = [-(moved[:, :1] @ generator) for generator in likelihood.generators]
+    return torch.cat([moved, *slopes], 1)
+
+
+def inflation(likelihood: Likelihood, pixels: Tensor, b: Tensor, pose: Pose) -> Tensor:
+    """How much more angle and shift scatter than white noise lets them.
+
+    Every other sector of 60 degrees gives an estimate of its own, and so do those between them;
+    their difference, in its expected standard deviations, is 1 where white noise is all there is,
+    and more where neighbours move, noise is correlated or the model is wrong.
+
+    Parameters
+    ----------
+    pixels
+        Of the support, shape ``(n, p)``.
+
+    Returns
+    -------
+    factors
+        Shape ``(2,)``, at least 1.
+    """
+    content = posed(likelihood, b, pose.angle, pose.shift - likelihood.shifts[pose.cell])
+    shown = torch.stack(
+        [f @ likelihood.functions[k] for f, k in zip(content, pose.cell, strict=True)]
+    )
+    residual, slopes = pixels - shown[:, 0], shown[:, 1:]
+    sector = likelihood.sectors
+    estimates, covariances = [], []
+    for half in (sector == 0, sector == 1):
+        part = slopes[..., half]
+        curvature = part @ part.mT + _SLIGHT * torch.eye(3, device=part.device)
+        covariances.append(torch.linalg.inv(curvature))
+        estimates.append(covariances[-1] @ part @ residual[:, half, None])
+    variance = sum(covariances).diagonal(dim1=1, dim2=2) * residual.square().mean()
+    score = (estimates[0] - estimates[1])[..., 0].abs() / variance.sqrt()
+    middle = score.median(0).values / _MEDIAN_OF_NORMAL
+    return torch.stack([middle[0], middle[1:].mean()]).nan_to_num(1.0).clamp(1.0, _MOST_INFLATION)
+
+
+def wrap(angle: Tensor) -> Tensor:
+    """Angles in (-pi, pi]."""
+    return math.pi - torch.remainder(math.pi - angle, 2 * math.pi)
+
+
+def _shown(likelihood: Likelihood, content: Tensor, cell: Tensor) -> Tensor:
+    # What coefficients the support would give for this content: one Gram matrix per shift.
+    shown = torch.empty_like(content)
+    for k in cell.unique():
+        rows = (cell == k).nonzero()[:, 0]
+        shown[rows] = content[rows] @ likelihood.gram[k]
+    return shown
+
+
+def _freedom(likelihood: Likelihood) -> Tensor:
+    turns, moves = len(likelihood.angles) > 1, len(likelihood.shifts) > 1
+    return torch.tensor([turns, moves, moves], dtype=torch.float32).to(likelihood.angles.device)
