@@ -23,7 +23,6 @@ FILES = (
     "perovskite_displacements.hspy",
 )
 MOS2_WINDOW = 33
-MOS2_EPOCHS = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--overwrite", action="store_true", help="replace what an earlier run wrote there"
     )
     command.add_argument(
-        "--epochs", type=int, default=MOS2_EPOCHS, help="epochs of training (default: %(default)s)"
+        "--epochs", type=int, help="epochs of training (default: as many as the data ask for)"
     )
     command.add_argument(
         "--seed", type=int, default=0, help="seed of the training (default: %(default)s)"
@@ -55,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return demo(given.output, overwrite=given.overwrite, epochs=given.epochs, seed=given.seed)
 
 
-def demo(output: Path, *, overwrite: bool = False, epochs: int = MOS2_EPOCHS, seed: int = 0) -> int:
+def demo(output: Path, *, overwrite: bool = False, epochs: int | None = None, seed: int = 0) -> int:
     """Take two real images from file to maps.
 
     Parameters
@@ -65,7 +64,7 @@ def demo(output: Path, *, overwrite: bool = False, epochs: int = MOS2_EPOCHS, se
     overwrite
         Whether files of an earlier run are replaced.
     epochs
-        Epochs of training.
+        Epochs of training; as many as the data ask for if not given.
     seed
         Seed of the training.
 
@@ -81,7 +80,7 @@ def demo(output: Path, *, overwrite: bool = False, epochs: int = MOS2_EPOCHS, se
         return _refuse(
             f"{output} already holds {', '.join(there)}; add --overwrite or name another --output."
         )
-    if epochs < 1 or seed < 0:
+    if (epochs is not None and epochs < 1) or seed < 0:
         return _refuse(f"--epochs must be at least 1 and --seed at least 0, got {epochs}, {seed}.")
     os.environ.setdefault("MPLBACKEND", "Agg")
     output.mkdir(parents=True, exist_ok=True)
@@ -95,7 +94,7 @@ def demo(output: Path, *, overwrite: bool = False, epochs: int = MOS2_EPOCHS, se
     return 0
 
 
-def _latent_maps(output: Path, epochs: int, seed: int) -> list[str]:
+def _latent_maps(output: Path, epochs: int | None, seed: int) -> list[str]:
     from hyperspy_rvae import data
 
     image = data.mos2()

@@ -14,7 +14,7 @@ hs.preferences.General.show_progressbar = False
 s = mos2().isig[300:812, 450:962]
 s.find_atoms(refine=False)
 s.refine_atoms(method="center_of_mass")
-z = s.fit_rvae(window_size=25, latent_dim=2, epochs=15, seed=0)
+z = s.fit_rvae(window_size=25, latent_dim=2, seed=0)
 
 # %%
 # The images that the model makes of its two content latents.

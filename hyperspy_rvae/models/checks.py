@@ -61,15 +61,14 @@ def check_invariances(invariances: Sequence[str]) -> None:
 
 
 def choose_device(device: str | None) -> torch.device:
-    """Device of that name; None takes CUDA where there is any."""
+    """Device of that name; None is the CPU."""
     if device not in (None, "cpu", "cuda"):
         raise ValueError(f"device must be None, 'cpu' or 'cuda', got {device!r}")
-    cuda = torch.cuda.is_available()
-    if device == "cuda" and not cuda:
+    if device == "cuda" and not torch.cuda.is_available():
         raise ValueError(
             "device='cuda' needs a CUDA device and torch finds none; use 'cpu' or None"
         )
-    return torch.device("cuda" if cuda and device != "cpu" else "cpu")
+    return torch.device(device or "cpu")
 
 
 def check_new_subimages(X: Any) -> tuple[np.ndarray, tuple[int, int]]:

@@ -58,7 +58,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         it took, and the best weights are kept. None: every one of ``epochs`` runs, or, without
         ``epochs`` either, as many as make 300 steps, at least 3.
     device
-        ``"cpu"`` or ``"cuda"``. None: CUDA where there is any.
+        ``"cpu"`` or ``"cuda"``. None: the CPU, which these small networks keep busy.
     seed
         Same seed, same result, on the same machine. None draws one.
 
