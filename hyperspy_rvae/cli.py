@@ -118,7 +118,7 @@ def _latent_maps(output: Path, epochs: int | None, seed: int) -> list[str]:
         f"  rVAE of latents {', '.join(latents.model.latent_names_)} after "
         f"{len(latents.model.history_)} epochs: loss {last['loss']:.1f}, noise variance "
         f"{latents.model.noise_variance_:.3g}.",
-        "  angles around these columns are known up to 120 degrees, for they look alike after that;",
+        "  angles around these columns are known up to 120 degrees, after which they look alike;",
         "  mos2_atoms, mos2_angle, mos2_z1, mos2_z2, mos2_manifold (.png), mos2_image, "
         "mos2_latents (.hspy)",
     ]
