@@ -62,7 +62,7 @@ class AtomSubimages(Signal2D):
             If not given, HyperSpy's preference.
         **parameters
             Further parameters of :class:`hyperspy_rvae.models.RVAE`, such as ``epochs``,
-            ``batch_size``, ``learning_rate``, ``beta``, ``invariances`` or ``device``.
+            ``batch_size``, ``learning_rate``, ``beta``, ``invariances`` or ``decoder``.
 
         Returns
         -------

@@ -80,9 +80,12 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.15)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--decoder", choices=["steerable", "spatial"], default="steerable")
     given = parser.parse_args()
     columns = [
-        measure(given.n, given.window, seed, given.noise, epochs=given.epochs)
+        measure(
+            given.n, given.window, seed, given.noise, epochs=given.epochs, decoder=given.decoder
+        )
         for seed in given.seeds
     ]
     print(f"{'seed':28}" + "".join(f"{seed:>10}" for seed in given.seeds))
