@@ -25,11 +25,12 @@ _HARDEST = 8.0  # robust standard deviations; more does not count
 _EASY = 1.5
 _CENTRING = 0.1
 _NEARBY = 0.3  # of content's standard deviation
-_STILL = 1000.0  # nats per squared pixel that content moves as z changes by one
+_STILL_EVERY = 4  # steps
+_STILL = 1000.0 * _STILL_EVERY  # nats per squared pixel that content moves as z changes by one
 _SLIGHT = 1e-3
 _OWN_SHIFT = 0.7  # share of subimages that are read where their content was last found
 _NEAR_SHIFTS = 9
-_EVERYWHERE = 4  # every so many steps all shifts are looked at, else those around the last
+_EVERYWHERE = 8  # every so many steps all shifts are looked at, else those around the last
 _HELD_OUT_MOST = 1000  # subimages whose loss is taken
 _CALIBRATED_MOST = 1000
 _AT_ONCE = 256
@@ -179,7 +180,9 @@ class Trainer:
         kl = divergence(mean, log_variance)
         weight = self.plan.beta * min(1.0, self.taken / (2 * self.warm_up))
         self.optimiser.zero_grad(set_to_none=True)
-        objective = weight * kl - (gradient * b).sum(1) / s2 + self._moving(content, b, motions)
+        objective = weight * kl - (gradient * b).sum(1) / s2
+        if self.taken % _STILL_EVERY == 1:
+            objective = objective + self._moving(content, b, motions)
         objective.mean().backward()
         self.optimiser.step()
         self.taken += 1
