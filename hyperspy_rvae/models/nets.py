@@ -156,7 +156,7 @@ class Network(nn.Module):
 
 @cache
 def _has_bfloat16() -> bool:
-    known = getattr(torch.cpu, "get_capabilities", dict)()
+    known: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
