@@ -113,7 +113,13 @@ def check_new_subimages(X: Any) -> tuple[np.ndarray, tuple[int, int]]:
             f"X must hold at least {FEWEST_SUBIMAGES} subimages to learn from, got {len(X)}; "
             "hundreds are better: take more atoms or frames"
         )
-    return _finite("X", X).reshape(len(X), -1), window
+    X = _finite("X", X).reshape(len(X), -1)
+    if (X == X[0]).all() and (X != X[0, 0]).any():
+        raise ValueError(
+            f"the subimages must differ, got one window {len(X)} times; look at the positions "
+            "that they were cut at"
+        )
+    return X, window
 
 
 def check_decoder(decoder: str, window: tuple[int, int]) -> None:

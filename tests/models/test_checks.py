@@ -43,6 +43,7 @@ def no_work(monkeypatch):
         (GOOD[:9], ValueError, "at least 10 subimages to learn from, got 9"),
         (GOOD[:0], ValueError, "got 0"),
         (np.full((12, 6, 7), 3), ValueError, "must vary, got pixels from 3 to 3"),
+        (np.repeat(GOOD[:1], 12, 0), ValueError, "must differ, got one window 12 times"),
     ],
 )
 @NO_WORK
