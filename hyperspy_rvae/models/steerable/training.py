@@ -30,7 +30,7 @@ _STILL = 1000.0 * _STILL_EVERY  # nats per squared pixel that content moves as z
 _SLIGHT = 1e-3
 _OWN_SHIFT = 0.7  # share of subimages that are read where their content was last found
 _NEAR_SHIFTS = 9
-_EVERYWHERE = 8  # every so many steps all shifts are looked at, else those around the last
+_EVERYWHERE = 4  # after warming up, steps between looks at all shifts and not at nearby ones
 _HELD_OUT_MOST = 1000  # subimages whose loss is taken
 _CALIBRATED_MOST = 1000
 _AT_ONCE = 256
@@ -164,7 +164,8 @@ class Trainer:
         likelihood, device = self.network.likelihood, self.network.noise_variance.device
         rows = self.draws.next()
         place, own = self.draws.places(rows, len(likelihood.shifts))
-        cells = None if self.taken % _EVERYWHERE == 0 else self.near[self.draws.shift[rows]]
+        everywhere = self.taken < 2 * self.warm_up or self.taken % _EVERYWHERE == 0
+        cells = None if everywhere else self.near[self.draws.shift[rows]]
         rows, place, own = rows.to(device), place.to(device), own.to(device)
         cells = None if cells is None else cells.to(device)
         mean, log_variance = self.network.read(self.samples.at(rows, place), self._turns(len(rows)))
