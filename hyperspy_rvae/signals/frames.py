@@ -53,6 +53,41 @@ def each_frame(
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
+def fold_frames(
+    function: Callable[..., tuple[Any, np.ndarray]],
+    movie: np.ndarray | da.Array,
+    *arguments: Any,
+    show_progressbar: bool | None = None,
+) -> np.ndarray:
+    """Call ``carried, result = function(carried, frame, *arguments)`` frame after frame.
+
+    Every frame is read once. What is carried from one frame to the next is None at the start.
+
+    Parameters
+    ----------
+    function
+        Takes what the frame before left, and an image, shape ``(height, width)``.
+    movie
+        Shape ``(frames, height, width)``.
+    *arguments
+        Further positional arguments.
+    show_progressbar
+        If not given, HyperSpy's preference.
+
+    Returns
+    -------
+    results
+        Stacked, one row a frame.
+    """
+    carried, results = None, []
+    for number, frame in enumerate(movie):
+        both = dask.delayed(_folded)(function, carried, frame, number, arguments)
+        carried, result = both[0], both[1]
+        results.append(result)
+    with ProgressBar() if wants_progress(show_progressbar) else contextlib.nullcontext():
+        return np.stack(dask.compute(*results, scheduler=get_scheduler() or "synchronous"))
+
+
 def frame_of(image: BaseSignal | np.ndarray, frame: int, shape: tuple[int, int]) -> np.ndarray:
     """One frame of a signal, or the one image that an array is, shape ``(height, width)``.
 
@@ -87,5 +122,18 @@ def _named(
 ) -> pd.DataFrame:
     try:
         return function(np.asarray(frame), *arguments, show_progress=show_progress)
+    except ValueError as error:
+        raise ValueError(f"frame {number}: {error}") from error
+
+
+def _folded(
+    function: Callable[..., tuple[Any, np.ndarray]],
+    carried: Any,
+    frame: np.ndarray,
+    number: int,
+    arguments: tuple[Any, ...],
+) -> tuple[Any, np.ndarray]:
+    try:
+        return function(carried, np.asarray(frame), *arguments)
     except ValueError as error:
         raise ValueError(f"frame {number}: {error}") from error
