@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -14,7 +15,7 @@ _SMALLEST = 0.2  # of the reach; below that, a crowd of atoms cannot be told apa
 def link_tracks(
     positions: Sequence[np.ndarray], reach: float, hop: float = 0.0, memory: int = 0
 ) -> list[np.ndarray]:
-    """Number atoms so that one atom keeps its number through a movie.
+    """Give atoms numbers that they keep through a movie.
 
     Atoms are linked within `reach` first, all of two frames together so that the sum of the
     squared steps is least (Crocker and Grier, J. Colloid Interface Sci. 179, 298, 1996). What
@@ -67,7 +68,7 @@ def followed_shares(tracks: Sequence[np.ndarray]) -> np.ndarray:
     return np.array(
         [
             np.isin(here, after).mean() if len(here) and len(after) else np.nan
-            for here, after in zip(tracks[:-1], tracks[1:], strict=True)
+            for here, after in pairwise(tracks)
         ]
     )
 
@@ -78,9 +79,7 @@ def _link(positions: Sequence[np.ndarray], reach: float, memory: int) -> list[np
     places = [np.asarray(here, dtype=np.float64).reshape(-1, 2) for here in positions]
     with _silent():
         try:
-            linked = list(
-                link_iter(places, reach, memory=memory, adaptive_stop=_SMALLEST * reach)
-            )
+            linked = list(link_iter(places, reach, memory=memory, adaptive_stop=_SMALLEST * reach))
         except SubnetOversizeException as error:
             raise ValueError(
                 f"too many atoms lie within {reach:g} px of one another to be followed; give a "

@@ -88,6 +88,16 @@ def fold_frames(
         return np.stack(dask.compute(*results, scheduler=get_scheduler() or "synchronous"))
 
 
+def each_table(
+    function: Callable[..., Any], tables: Sequence[Any], show_progressbar: bool | None = None
+) -> list[Any]:
+    """Call ``function(table)`` for each frame's atoms, as :func:`each_frame` does for images."""
+    tasks = [dask.delayed(function)(table) for table in tables]
+    show = wants_progress(show_progressbar) and len(tasks) > 1
+    with ProgressBar() if show else contextlib.nullcontext():
+        return list(dask.compute(*tasks, scheduler=get_scheduler() or "synchronous"))
+
+
 def frame_of(image: BaseSignal | np.ndarray, frame: int, shape: tuple[int, int]) -> np.ndarray:
     """One frame of a signal, or the one image that an array is, shape ``(height, width)``.
 

@@ -18,6 +18,8 @@ from hyperspy_rvae.signals.checks import check_image, frame_count
 from hyperspy_rvae.signals.displacements import AtomDisplacements, Units, map_displacements
 from hyperspy_rvae.signals.extraction import Centres, extract
 from hyperspy_rvae.signals.finding import find, find_second, refine
+from hyperspy_rvae.signals.neighbours import neighbours
+from hyperspy_rvae.signals.rings import rings
 from hyperspy_rvae.subimages.windows import Edge
 
 if TYPE_CHECKING:
@@ -191,101 +193,6 @@ class AtomLatticeImage(Signal2D):
         """
         refine(self, sublattice, method, percent_to_nn, show_progressbar)
 
-    def measure_drift(self, *, show_progressbar: bool | None = None) -> pd.DataFrame:
-        """Measure how far each frame has drifted since the first.
-
-        Each frame is correlated with the one before, to a twentieth of a pixel, in one pass over
-        the movie. A frame without contrast is passed over, with a warning.
-
-        Returns
-        -------
-        drift
-            Indexed by ``frame``: ``drift_x`` and ``drift_y`` of the content, right and down, in
-            pixels; what :meth:`track_atoms` and :meth:`seed_atoms` take.
-
-        Raises
-        ------
-        ValueError
-            If this is one image and no movie.
-        """
-        return tracking.measure_drift(self, show_progressbar)
-
-    def track_atoms(
-        self,
-        reach: float | None = None,
-        *,
-        hop: float | None = None,
-        memory: int = 1,
-        drift: pd.DataFrame | np.ndarray | None = None,
-        show_progressbar: bool | None = None,
-    ) -> None:
-        """Follow the atoms from frame to frame, by trackpy's linker.
-
-        The table gets the columns ``track``, the same number for the same atom in every frame,
-        and ``drift_x`` and ``drift_y``, the drift of the frame in pixels. Atoms may appear and
-        vanish.
-
-        Parameters
-        ----------
-        reach
-            Largest step of an atom from frame to frame besides the drift, in pixels. If not given,
-            0.45 of the distance to the nearest neighbour.
-        hop
-            Largest hop to a place that was empty, in pixels; 0 for none. If not given, 1.25 of
-            the distance to the nearest neighbour.
-        memory
-            Frames for which an atom may go unseen and keep its number.
-        drift
-            x and y in pixels for each frame; measured if not given.
-        show_progressbar
-            If not given, HyperSpy's preference.
-
-        Warns
-        -----
-        UserWarning
-            If the movie drifts by more than half the distance between neighbours in one step, or
-            most atoms of a frame are lost.
-
-        Raises
-        ------
-        ValueError
-            If this is one image and no movie, or `reach` is too large to tell atoms apart.
-        """
-        tracking.track(self, reach, hop, memory, drift, show_progressbar)
-
-    def seed_atoms(
-        self,
-        reference: pd.DataFrame | np.ndarray | None = None,
-        *,
-        frame: int = 0,
-        drift: pd.DataFrame | np.ndarray | None = None,
-        show_progressbar: bool | None = None,
-    ) -> None:
-        """Put the atoms of one frame into every frame, moved by the drift.
-
-        They replace the table and are seeds for :meth:`refine_atoms`. They come with the columns
-        ``track``, ``drift_x`` and ``drift_y`` of :meth:`track_atoms`. Those that the drift takes
-        out of the image are left out there.
-
-        Parameters
-        ----------
-        reference
-            Atoms of `frame`, as :meth:`set_atoms` takes them for a single image. If not given,
-            those that the table has there.
-        frame
-            The frame that they are of.
-        drift
-            x and y in pixels for each frame; measured if not given.
-        show_progressbar
-            If not given, HyperSpy's preference.
-
-        Raises
-        ------
-        ValueError
-            If this is one image and no movie, or `frame` has no atoms.
-        """
-        tracking.seed(self, reference, frame, drift, show_progressbar)
-
     def extract_subimages(
         self,
         window_size: int | None = None,
@@ -355,6 +262,13 @@ class AtomLatticeImage(Signal2D):
     ) -> AtomLatents:
         """Cut subimages and fit a VAE without invariances to them; see :meth:`fit_rvae`."""
         return self.extract_subimages(window_size, sublattice).fit_vae(**parameters)
+
+    measure_drift = tracking.measure_drift
+    track_atoms = tracking.track_atoms
+    seed_atoms = tracking.seed_atoms
+    plot_tracks = tracking.plot_tracks
+    neighbours = neighbours
+    rings = rings
 
     def displacement_map(
         self, sublattice: str = "B", reference: str = "A", *, units: Units = "px"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,9 +16,11 @@ from hyperspy_rvae.lattice.table import as_table, nearest_distance
 from hyperspy_rvae.lattice.tracks import followed_shares, link_tracks
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.checks import check_image, check_number, frame_count, movie_of
-from hyperspy_rvae.signals.frames import fold_frames
+from hyperspy_rvae.signals.frames import fold_frames, frame_of
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from hyperspy_rvae.signals.image import AtomLatticeImage
 
 _logger = logging.getLogger(__name__)
@@ -29,8 +31,23 @@ _HOP = 1.25
 _FEWEST = 0.5  # of a frame's atoms; where fewer are followed, something is wrong
 
 
-def measure_drift(image: AtomLatticeImage, show_progressbar: bool | None) -> pd.DataFrame:
-    """Measure the drift of a movie; as ``AtomLatticeImage.measure_drift``."""
+def measure_drift(image: AtomLatticeImage, *, show_progressbar: bool | None = None) -> pd.DataFrame:
+    """Measure how far each frame has drifted since the first.
+
+    Each frame is correlated with the one before, to a twentieth of a pixel, in one pass over
+    the movie. A frame without contrast is passed over, with a warning.
+
+    Returns
+    -------
+    drift
+        Indexed by ``frame``: ``drift_x`` and ``drift_y`` of the content, right and down, in
+        pixels; what :meth:`track_atoms` and :meth:`seed_atoms` take.
+
+    Raises
+    ------
+    ValueError
+        If this is one image and no movie.
+    """
     check_image(image)
     _check_movie(image)
     movie = movie_of(image)
@@ -47,15 +64,47 @@ def measure_drift(image: AtomLatticeImage, show_progressbar: bool | None) -> pd.
     return pd.DataFrame(drift, columns=DRIFT).rename_axis("frame")
 
 
-def track(
+def track_atoms(
     image: AtomLatticeImage,
-    reach: float | None,
-    hop: float | None,
-    memory: int,
-    drift: pd.DataFrame | np.ndarray | None,
-    show_progressbar: bool | None,
+    reach: float | None = None,
+    *,
+    hop: float | None = None,
+    memory: int = 1,
+    drift: pd.DataFrame | np.ndarray | None = None,
+    show_progressbar: bool | None = None,
 ) -> None:
-    """Follow the atoms through a movie; as ``AtomLatticeImage.track_atoms``."""
+    """Follow the atoms from frame to frame, by trackpy's linker.
+
+    The table gets the columns ``track``, the same number for the same atom in every frame,
+    and ``drift_x`` and ``drift_y``, the drift of the frame in pixels. Atoms may appear and
+    vanish.
+
+    Parameters
+    ----------
+    reach
+        Largest step of an atom from frame to frame besides the drift, in pixels. If not given,
+        0.45 of the distance to the nearest neighbour.
+    hop
+        Largest hop to a place that was empty, in pixels; 0 for none. If not given, 1.25 of
+        the distance to the nearest neighbour.
+    memory
+        Frames for which an atom may go unseen and keep its number.
+    drift
+        x and y in pixels for each frame; measured if not given.
+    show_progressbar
+        If not given, HyperSpy's preference.
+
+    Warns
+    -----
+    UserWarning
+        If the movie drifts by more than half the distance between neighbours in one step, or
+        most atoms of a frame are lost.
+
+    Raises
+    ------
+    ValueError
+        If this is one image and no movie, or `reach` is too large to tell atoms apart.
+    """
     check_image(image)
     _check_movie(image)
     table = image.atoms
@@ -63,7 +112,7 @@ def track(
         raise ValueError("no atom lies in this part of the movie, so there is nothing to follow.")
     if isinstance(memory, bool) or not isinstance(memory, (int, np.integer)) or memory < 0:
         raise ValueError(f"memory must be a whole number of frames, 0 or more, got {memory!r}.")
-    aspect = np.array([1.0, _aspect(image)])
+    aspect = np.array([1.0, record.pixel_aspect(image)])
     spacing = nearest_distance(table.assign(y=table["y"] * aspect[1]))
     reach = _distance(reach, "reach", _REACH * spacing)
     hop = _distance(hop, "hop", _HOP * spacing)
@@ -77,18 +126,45 @@ def track(
     record.write_table(image, table.assign(track=np.concatenate(tracks)))
 
 
-def seed(
+def seed_atoms(
     image: AtomLatticeImage,
-    reference: pd.DataFrame | np.ndarray | None,
-    frame: int,
-    drift: pd.DataFrame | np.ndarray | None,
-    show_progressbar: bool | None,
+    reference: pd.DataFrame | np.ndarray | None = None,
+    *,
+    frame: int = 0,
+    drift: pd.DataFrame | np.ndarray | None = None,
+    show_progressbar: bool | None = None,
 ) -> None:
-    """Put one frame's atoms into all; as ``AtomLatticeImage.seed_atoms``."""
+    """Put the atoms of one frame into every frame, moved by the drift.
+
+    They replace the table and are seeds for :meth:`refine_atoms`. They come with the columns
+    ``track``, ``drift_x`` and ``drift_y`` of :meth:`track_atoms`. Those that the drift takes
+    out of the image are left out there.
+
+    Parameters
+    ----------
+    reference
+        Atoms of `frame`, as :meth:`set_atoms` takes them for a single image. If not given,
+        those that the table has there.
+    frame
+        The frame that they are of.
+    drift
+        x and y in pixels for each frame; measured if not given.
+    show_progressbar
+        If not given, HyperSpy's preference.
+
+    Raises
+    ------
+    ValueError
+        If this is one image and no movie, or `frame` has no atoms.
+    """
     check_image(image)
     _check_movie(image)
     frames, shape = frame_count(image), image.data.shape[-2:]
-    if isinstance(frame, bool) or not isinstance(frame, (int, np.integer)) or not 0 <= frame < frames:
+    if (
+        isinstance(frame, bool)
+        or not isinstance(frame, (int, np.integer))
+        or not 0 <= frame < frames
+    ):
         raise ValueError(f"frame must be one of 0 to {frames - 1}, got {frame!r}.")
     here = _reference(image, reference, frame, shape)
     shifts = _drift(image, drift, show_progressbar)
@@ -102,6 +178,56 @@ def seed(
     if seeds.empty:
         raise ValueError("no seed is left on the image after the drift; check its signs and units.")
     record.write_table(image, as_table(seeds, frames, shape))
+
+
+def plot_tracks(
+    image: AtomLatticeImage, *, frame: int = 0, ax: Axes | None = None, **kwargs: Any
+) -> Axes:
+    """Plot the ways of the atoms, drift taken off, over one frame.
+
+    Atoms that are there from the first frame to the last are dots; those that appear later are
+    rings, those that vanish earlier are crosses, and steps of more than half the distance
+    between neighbours are arrows.
+
+    Parameters
+    ----------
+    frame
+        Flat navigation index of the frame to draw below.
+    ax
+        Axes to draw on; new ones if not given.
+    **kwargs
+        Passed to :class:`matplotlib.collections.LineCollection`, which draws the ways.
+
+    Returns
+    -------
+    axes
+        The axes drawn on.
+
+    Raises
+    ------
+    ValueError
+        If there are no tracks yet.
+    """
+    from hyperspy_rvae.plotting.tracks import plot_tracks as plot
+
+    table = image.atoms
+    missing = [name for name in ("track", *DRIFT) if name not in table]
+    if missing:
+        raise ValueError(
+            f"the table has no column {missing[0]}; follow the atoms with track_atoms()."
+        )
+    below = frame_of(image, frame, image.data.shape[-2:])
+    here = table.loc[table["frame"] == frame, DRIFT]
+    moved = table[["x", "y"]].to_numpy() - table[DRIFT].to_numpy()
+    return plot(
+        moved + (here.to_numpy()[0] if len(here) else 0.0),
+        table["frame"].to_numpy(),
+        table["track"].to_numpy(),
+        image=below,
+        pixel=record.image_pixel(image),
+        ax=ax,
+        **kwargs,
+    )
 
 
 def _reference(
@@ -130,7 +256,7 @@ def _drift(
 ) -> np.ndarray:
     """Drift in pixels, shape ``(frames, 2)``: the user's, or measured."""
     if drift is None:
-        return measure_drift(image, show_progressbar).to_numpy()
+        return measure_drift(image, show_progressbar=show_progressbar).to_numpy()
     missing = [name for name in DRIFT if isinstance(drift, pd.DataFrame) and name not in drift]
     if missing:
         raise ValueError(f"drift has no column {missing[0]}; measure_drift() gives {DRIFT}.")
@@ -187,12 +313,6 @@ def _distance(value: float | None, name: str, usual: float) -> float:
     if value < 0 or (value == 0 and name == "reach"):
         raise ValueError(f"{name} must be a distance above 0 in pixels, got {value!r}.")
     return float(value)
-
-
-def _aspect(image: AtomLatticeImage) -> float:
-    """Height of a pixel over its width; 1 where the axes have different units."""
-    y_axis, x_axis = record.image_axes(image)[-2:]
-    return abs(y_axis.scale / x_axis.scale) if y_axis.units == x_axis.units else 1.0
 
 
 def _named(frames: np.ndarray) -> str:
