@@ -74,7 +74,8 @@ def graphene(
     gone = places[:, 0] > limit if edge else np.zeros(len(places), dtype=bool)
     _label(label, places, hexagons, gone, "edge")
     settled = places.copy()
-    for kind, middle in zip(defects, _middles(len(defects), extent, edge), strict=True):
+    middles = _middles(len(defects), extent, edge) @ _turn(turn).T
+    for kind, middle in zip(defects, middles, strict=True):
         changed = _pair_at(pairs, places, middle)[: 1 if kind == "vacancy" else 2]
         touched = np.zeros(len(places), dtype=bool)
         touched[changed] = True
@@ -171,6 +172,12 @@ def _middles(n: int, extent: np.ndarray, edge: bool) -> np.ndarray:
     return places
 
 
+def _turn(angle: float) -> np.ndarray:
+    """Matrix that turns rows of x and y, y down, counter-clockwise as displayed."""
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.array([[cos, -sin], [sin, cos]])
+
+
 def _spread(n: int) -> np.ndarray:
     return np.linspace(0, 1, n) if n > 1 else np.full(n, 0.5)
 
@@ -248,9 +255,8 @@ def _image(
     title: str,
 ) -> tuple[AtomLatticeImage, pd.DataFrame]:
     """Draw the atoms, places in bonds from the middle of the image."""
-    cos, sin = np.cos(turn), np.sin(turn)
     moved = places + rng.normal(0, jitter, places.shape)
-    xy = bond_px * moved @ np.array([[cos, -sin], [sin, cos]]) + (np.asarray(size) - 1) / 2
+    xy = bond_px * moved @ _turn(turn) + (np.asarray(size) - 1) / 2
     shape = size[::-1]
     pixels = gaussian_columns(shape, xy, np.ones(len(xy)), COLUMN_WIDTH * bond_px)
     pixels += rng.normal(0, noise, shape)

@@ -44,7 +44,7 @@ def bond_cut(frames: list[np.ndarray]) -> float:
     if len(nearest) < _FEW:
         return _TYPICAL * spacing
     edges = np.arange(0.5, 2.0, _STEP)
-    density = sum(_pairs_by_distance(xy / spacing, edges) for xy in usable)
+    density = np.sum([_pairs_by_distance(xy / spacing, edges) for xy in usable], axis=0)
     middle = (edges[:-1] + edges[1:]) / 2
     peak = density[middle < _SHELL[0]].max()
     between = (middle > _SHELL[0]) & (middle < _SHELL[1])

@@ -156,10 +156,8 @@ def _name(
     faces: Sequence[Face], cluster: list[int], touching: nx.Graph, regular: int, per_atom: float
 ) -> str:
     sizes = Counter(len(faces[k].atoms) for k in cluster)
-    lacking = [
-        missing_atoms(faces[k], per_atom) for k in cluster if len(faces[k].atoms) > LARGEST
-    ] or [missing_atoms(faces[k], per_atom) for k in cluster if regular < 6 and len(cluster) == 1]
-    lost = round(max(lacking, default=0.0))
+    large = [k for k in cluster if len(faces[k].atoms) > LARGEST or regular < 6]
+    lost = sum(round(missing_atoms(faces[k], per_atom)) for k in large)
     if lost >= 1:
         return {1: "vacancy", 2: "divacancy"}.get(lost, "hole")
     if regular != 6:

@@ -30,9 +30,11 @@ def correlation_ready(frame: np.ndarray, blur: float) -> np.ndarray:
         Shape ``(1.5 height, 1.5 width)`` or a pixel less, float64; 0 for a frame without contrast.
     """
     pixels = np.asarray(frame, dtype=np.float64)
+    height, width = pixels.shape
+    if pixels.min() == pixels.max():
+        pixels = np.zeros_like(pixels)  # the filters would leave rounding errors
     band = ndimage.gaussian_filter(pixels, blur)
     band -= ndimage.gaussian_filter(pixels, max(_BACKGROUND * min(pixels.shape), 2 * blur))
-    height, width = pixels.shape
     band *= tukey(height, _TAPER)[:, None] * tukey(width, _TAPER)
     return np.pad(band, [(height // 4, height // 4), (width // 4, width // 4)])
 

@@ -64,7 +64,7 @@ def plot_tracks(
         if chosen.any():
             ax.plot(*places[chosen].T, ls="none", label=f"{name}: {chosen.sum()}", **style)
     _draw_hops(ax, xy, new)
-    ax.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small")
+    ax.legend(loc="upper right", fontsize="small")
     return ax
 
 
