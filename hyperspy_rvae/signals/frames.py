@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -45,12 +45,25 @@ def each_frame(
     alone = len(movie) == 1
     tasks = [
         dask.delayed(_named)(function, frame, number, given, show and alone)
-        for number, (frame, given) in enumerate(zip(movie, arguments, strict=True))
+        for number, (frame, given) in enumerate(zip(single_frames(movie), arguments, strict=True))
     ]
     with ProgressBar() if show and not alone else contextlib.nullcontext():
         tables = dask.compute(*tasks, scheduler=get_scheduler() or "synchronous")
     tables = [table.assign(frame=number) for number, table in enumerate(tables)]
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
+
+
+def single_frames(movie: np.ndarray | da.Array) -> Iterator[Any]:
+    """Give each frame of a movie; of a lazy one as a task that shares its chunk with the others.
+
+    Slices of a dask array would each read the whole chunk again.
+    """
+    if not isinstance(movie, da.Array):
+        yield from movie
+        return
+    whole = movie.rechunk({1: -1, 2: -1})
+    for block, length in zip(whole.to_delayed().ravel(), whole.chunks[0], strict=True):
+        yield from (block[k] for k in range(length))
 
 
 def fold_frames(
@@ -80,7 +93,7 @@ def fold_frames(
         Stacked, one row a frame.
     """
     carried, results = None, []
-    for number, frame in enumerate(movie):
+    for number, frame in enumerate(single_frames(movie)):
         both = dask.delayed(_folded)(function, carried, frame, number, arguments)
         carried, result = both[0], both[1]
         results.append(result)

@@ -238,17 +238,17 @@ def neighbours(
     others = select_sublattice(table, reference)
     aspect = np.array([1.0, record.pixel_aspect(image)])
     pairs = _by_frame(atoms, others, aspect)
-    if not any(len(here) and len(there) > own.any() for here, there, own, *_ in pairs):
+    if not any(len(here) and len(there) > (own >= 0).any() for here, there, own, *_ in pairs):
         raise ValueError("no atom has a neighbour in its frame; find more atoms.")
-    count = _coordination(pairs, atoms, k is None)
-    k = int(np.bincount(count[count > 0]).argmax()) if k is None else int(k)
+    height, width = image.data.shape[-2:]
+    places = atoms[["x", "y"]].to_numpy() * aspect
+    depth = np.minimum(places, (np.array([width, height]) - 1) * aspect - places).min(1)
+    count, reach = _coordination(pairs, atoms, k is None)
+    k = _most_frequent(count, depth >= reach) if k is None else int(k)
     vectors, ids = np.full((len(atoms), k, 2), np.nan), np.full((len(atoms), k), -1)
     for here, there, own, rows, names in pairs:
         index, found = nearest_neighbours(here, there, k, own)
         vectors[rows], ids[rows] = found, np.where(index >= 0, names[index], -1)
-    height, width = image.data.shape[-2:]
-    places = atoms[["x", "y"]].to_numpy() * aspect
-    depth = np.minimum(places, (np.array([width, height]) - 1) * aspect - places).min(1)
     far = np.hypot(*vectors[:, -1].T)
     axes = record.image_axes(image)
     factors, name = vector_units(axes[-1], axes[-2], units)
@@ -279,8 +279,8 @@ def _by_frame(atoms: pd.DataFrame, others: pd.DataFrame, aspect: np.ndarray) -> 
     return pairs
 
 
-def _coordination(pairs: list[Pair], atoms: pd.DataFrame, needed: bool) -> np.ndarray:
-    """Count the atoms in the first shell; -1 where there are no shells."""
+def _coordination(pairs: list[Pair], atoms: pd.DataFrame, needed: bool) -> tuple[np.ndarray, float]:
+    """Count the atoms in the first shell, -1 where there are no shells, and how far it reaches."""
     same = any((own >= 0).any() for _, _, own, *_ in pairs)
     try:
         if same:
@@ -292,11 +292,17 @@ def _coordination(pairs: list[Pair], atoms: pd.DataFrame, needed: bool) -> np.nd
         if needed:
             raise ValueError(f"k cannot be estimated: {error}") from error
         warnings.warn(f"the column coordination is -1: {error}", stacklevel=4)
-        return np.full(len(atoms), -1)
+        return np.full(len(atoms), -1), float("nan")
     count = np.zeros(len(atoms), dtype=np.int64)
     for here, there, own, rows, _ in pairs:
         count[rows] = within_reach(here, there, reach, itself=bool((own >= 0).any()))
-    return count
+    return count, reach
+
+
+def _most_frequent(count: np.ndarray, inside: np.ndarray) -> int:
+    """Most frequent coordination, of atoms away from the image's border if there are any."""
+    found = count[inside & (count > 0)]
+    return int(np.bincount(found if len(found) else count[count > 0]).argmax())
 
 
 def _check_count(value: object, name: str) -> None:
