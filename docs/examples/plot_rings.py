@@ -12,7 +12,7 @@ from hyperspy_rvae.data import graphene
 
 hs.preferences.General.show_progressbar = False
 s, truth = graphene(seed=0)
-s.find_atoms(separation=5)
+s.set_atoms(truth[["x", "y"]])  # in an image of your own: s.find_atoms()
 r = s.rings()
 r.plot(image=s)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
 
 from hyperspy_rvae.lattice.rings import Face
+
+if TYPE_CHECKING:
+    from networkx import Graph
 
 LOWEST_FIRST = (
     "",
@@ -58,6 +61,8 @@ def name_faces(faces: Sequence[Face], regular: int) -> tuple[list[str], np.ndarr
     groups
         Shape ``(faces,)``: number of the defect that a face belongs to, -1 for none.
     """
+    import networkx as nx
+
     names, groups = [""] * len(faces), np.full(len(faces), -1)
     odd = [k for k, face in enumerate(faces) if not face.outer and len(face.atoms) != regular]
     odd += [k for k, face in enumerate(faces) if len(face.atoms) == regular and _folded(face)]
@@ -133,8 +138,10 @@ def _folded(face: Face) -> bool:
     return not face.outer and not face.ring
 
 
-def _touching(faces: Sequence[Face], odd: Sequence[int]) -> nx.Graph:
+def _touching(faces: Sequence[Face], odd: Sequence[int]) -> Graph:
     """Graph of the odd faces; those that share a bond are joined."""
+    import networkx as nx
+
     graph = nx.Graph()
     graph.add_nodes_from(odd)
     owner: dict[frozenset[int], int] = {}
@@ -153,7 +160,7 @@ def _area_per_atom(faces: Sequence[Face], regular: int) -> float:
 
 
 def _name(
-    faces: Sequence[Face], cluster: list[int], touching: nx.Graph, regular: int, per_atom: float
+    faces: Sequence[Face], cluster: list[int], touching: Graph, regular: int, per_atom: float
 ) -> str:
     sizes = Counter(len(faces[k].atoms) for k in cluster)
     large = [k for k in cluster if len(faces[k].atoms) > LARGEST or regular < 6]
@@ -175,13 +182,13 @@ def _name(
     return "irregular"
 
 
-def _is_stone_wales(faces: Sequence[Face], cluster: list[int], touching: nx.Graph) -> bool:
+def _is_stone_wales(faces: Sequence[Face], cluster: list[int], touching: Graph) -> bool:
     """Whether both 7-rings share a bond with each other and with both 5-rings."""
     five = [k for k in cluster if len(faces[k].atoms) == 5]
     seven = [k for k in cluster if len(faces[k].atoms) == 7]
     return touching.has_edge(*seven) and all(touching.has_edge(a, b) for a in five for b in seven)
 
 
-def _sevens_meet(faces: Sequence[Face], cluster: list[int], touching: nx.Graph) -> bool:
+def _sevens_meet(faces: Sequence[Face], cluster: list[int], touching: Graph) -> bool:
     seven = [k for k in cluster if len(faces[k].atoms) == 7]
     return all(touching.has_edge(a, b) for a in seven for b in seven if a < b)

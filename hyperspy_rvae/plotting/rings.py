@@ -46,7 +46,7 @@ def plot_rings(
     Returns
     -------
     axes
-        The axes drawn on, with a legend of the sizes that occur, the most frequent without fill.
+        The axes drawn on, with a legend of the sizes that occur, the most frequent pale.
     """
     places = np.concatenate([bonds.reshape(-1, 2), *rings]) if len(bonds) else np.zeros((1, 2))
     ax = image_axes(ax, image, places, pixel)
@@ -62,13 +62,7 @@ def plot_rings(
         name = f"{size}" if size <= SIZES[-1] else f"{size} or more"
         handles.append(Patch(color=colour, alpha=options["alpha"], label=f"{name}: {len(chosen)}"))
     if handles:
-        ax.legend(
-            handles=handles,
-            title="ring size",
-            loc="upper left",
-            bbox_to_anchor=(1, 1),
-            fontsize="small",
-        )
+        ax.legend(handles=handles, title="ring size", loc="upper right", fontsize="small")
     return ax
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import pandas as pd
 
-from hyperspy_rvae.analysis.configurations import Algorithm, cluster_configurations
 from hyperspy_rvae.lattice.bonds import bond_cut
 from hyperspy_rvae.lattice.displacements import coordination
 from hyperspy_rvae.lattice.neighbours import moments, nearest_neighbours, within_reach
@@ -22,6 +21,7 @@ from hyperspy_rvae.signals.maps import map_column
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from hyperspy_rvae.analysis.configurations import Algorithm
     from hyperspy_rvae.signals.image import AtomLatticeImage
 
 
@@ -125,6 +125,8 @@ class Neighbours:
         ValueError
             If there are fewer complete atoms than clusters, or `n` or `algorithm` are impossible.
         """
+        from hyperspy_rvae.analysis.configurations import Algorithm, cluster_configurations
+
         check_choice(algorithm, get_args(Algorithm), "algorithm")
         if n is None and algorithm == "kmeans":
             raise ValueError("kmeans needs the number of clusters n; only gmm can estimate it.")
