@@ -7,7 +7,7 @@ from scipy import ndimage
 from scipy.signal.windows import tukey
 
 _TAPER = 0.2  # of the frame, half of it on each side
-_BACKGROUND = 1 / 16  # of the frame; what varies more slowly is taken off
+_BACKGROUND = 1 / 6  # of the frame; what varies more slowly is taken off
 _FINEST = 20  # steps in a pixel
 
 
@@ -34,7 +34,8 @@ def correlation_ready(frame: np.ndarray, blur: float) -> np.ndarray:
     if pixels.min() == pixels.max():
         pixels = np.zeros_like(pixels)  # the filters would leave rounding errors
     band = ndimage.gaussian_filter(pixels, blur)
-    band -= ndimage.gaussian_filter(pixels, max(_BACKGROUND * min(pixels.shape), 2 * blur))
+    box = max(int(_BACKGROUND * min(pixels.shape)), int(5 * blur))
+    band -= ndimage.uniform_filter(ndimage.uniform_filter(pixels, box), box)
     band *= tukey(height, _TAPER)[:, None] * tukey(width, _TAPER)
     return np.pad(band, [(height // 4, height // 4), (width // 4, width // 4)])
 
