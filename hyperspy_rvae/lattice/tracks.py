@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
+_MOST_HOPS = 0.5  # of a frame's atoms; where more are lost, it is not that they hop
 _SMALLEST = 0.2  # of the reach; below that, a crowd of atoms cannot be told apart
 
 
@@ -100,7 +101,7 @@ def _join_hops(
         new = np.array([track not in begun for track in tracks[frame].tolist()], dtype=bool)
         gone = np.array([last[track] == frame - 1 for track in tracks[frame - 1].tolist()], bool)
         begun.update(tracks[frame].tolist())
-        if not new.any() or not gone.any():
+        if not new.any() or not gone.any() or gone.mean() > _MOST_HOPS:
             continue
         from_, to = np.flatnonzero(gone), np.flatnonzero(new)
         start, end = _link([positions[frame - 1][from_], positions[frame][to]], hop, 0)

@@ -186,8 +186,7 @@ def plot_tracks(
     """Plot the ways of the atoms, drift taken off, over one frame.
 
     Atoms that are there from the first frame to the last are dots; those that appear later are
-    rings, those that vanish earlier are crosses, and steps of more than half the distance
-    between neighbours are arrows.
+    circles, those that vanish earlier are crosses, and steps five times as long as usual are arrows.
 
     Parameters
     ----------
@@ -216,6 +215,7 @@ def plot_tracks(
         raise ValueError(
             f"the table has no column {missing[0]}; follow the atoms with track_atoms()."
         )
+    table = table.dropna(subset=["track"])  # atoms found since then have none
     below = frame_of(image, frame, image.data.shape[-2:])
     here = table.loc[table["frame"] == frame, DRIFT]
     moved = table[["x", "y"]].to_numpy() - table[DRIFT].to_numpy()

@@ -50,6 +50,11 @@ def test_two_hops_of_one_atom():
     np.testing.assert_array_equal(tracks, [[0, 1]] * 3)
 
 
+def test_a_frame_that_is_lost_altogether_has_not_hopped():
+    tracks = link_tracks([GRID, GRID + [4.9, 4.9]], 4.0, hop=12.5)
+    np.testing.assert_array_equal(followed_shares(tracks), 0.0)
+
+
 def test_frames_without_atoms():
     none = np.empty((0, 2))
     tracks = link_tracks([none, GRID, none, GRID, none], 4.0, hop=12.0, memory=1)

@@ -149,7 +149,7 @@ def test_a_wrong_drift_is_flagged():
     s.set_atoms(truth[["frame", "x", "y", "sublattice"]])
     wrong = np.array([[0.0, 0.0], [0.0, 0.0], [5.6, 0.0]])
     with pytest.warns(UserWarning, match="less than half of the atoms were followed from frames 1"):
-        s.track_atoms(reach=2, hop=0, drift=wrong)
+        s.track_atoms(drift=wrong)
 
 
 def test_frames_without_atoms_or_contrast():
