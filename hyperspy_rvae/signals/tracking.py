@@ -186,7 +186,7 @@ def plot_tracks(
     """Plot the ways of the atoms, drift taken off, over one frame.
 
     Atoms that are there from the first frame to the last are dots; those that appear later are
-    circles, those that vanish earlier are crosses, and steps five times as long as usual are arrows.
+    circles, those that vanish earlier are crosses. Steps five times as long as usual are arrows.
 
     Parameters
     ----------
