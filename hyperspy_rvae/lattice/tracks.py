@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 _MOST_HOPS = 0.5  # of a frame's atoms; where more are lost, it is not that they hop
 _SMALLEST = 0.2  # of the reach; below that, a crowd of atoms cannot be told apart
@@ -20,7 +21,8 @@ def link_tracks(
 
     Atoms are linked within `reach` first, all of two frames together so that the sum of the
     squared steps is least (Crocker and Grier, J. Colloid Interface Sci. 179, 298, 1996). What
-    then ends in one frame is linked with what begins in the next, within `hop`.
+    then ends in one frame for good is linked with what begins in the next, within `hop`; and what
+    ends is linked with what begins up to `memory` frames later than the next, within `reach`.
 
     Parameters
     ----------
@@ -43,9 +45,12 @@ def link_tracks(
     ValueError
         If too many atoms lie within `reach` of one another.
     """
-    tracks = _link(positions, reach, memory)
+    places = [np.asarray(here, dtype=np.float64).reshape(-1, 2) for here in positions]
+    tracks = _link(places, reach)
     if hop > reach:
-        tracks = _join_hops(positions, tracks, hop)
+        tracks = _join(places, tracks, hop, 1, _gone_for_good(places, tracks, reach, memory))
+    for gap in range(2, memory + 2):
+        tracks = _join(places, tracks, reach, gap)
     seen = np.concatenate(tracks) if tracks else np.empty(0, dtype=np.int64)
     names, first, code = np.unique(seen, return_index=True, return_inverse=True)
     order = np.empty(len(names), dtype=np.int64)
@@ -74,13 +79,12 @@ def followed_shares(tracks: Sequence[np.ndarray]) -> np.ndarray:
     )
 
 
-def _link(positions: Sequence[np.ndarray], reach: float, memory: int) -> list[np.ndarray]:
+def _link(places: Sequence[np.ndarray], reach: float) -> list[np.ndarray]:
     from trackpy.linking import SubnetOversizeException, link_iter
 
-    places = [np.asarray(here, dtype=np.float64).reshape(-1, 2) for here in positions]
     with _silent():
         try:
-            linked = list(link_iter(places, reach, memory=memory, adaptive_stop=_SMALLEST * reach))
+            linked = list(link_iter(places, reach, adaptive_stop=_SMALLEST * reach))
         except SubnetOversizeException as error:
             raise ValueError(
                 f"too many atoms lie within {reach:g} px of one another to be followed; give a "
@@ -89,28 +93,59 @@ def _link(positions: Sequence[np.ndarray], reach: float, memory: int) -> list[np
     return [np.asarray(numbers, dtype=np.int64) for _, numbers in linked]
 
 
-def _join_hops(
-    positions: Sequence[np.ndarray], tracks: Sequence[np.ndarray], hop: float
+def _join(
+    places: Sequence[np.ndarray],
+    tracks: Sequence[np.ndarray],
+    reach: float,
+    gap: int,
+    ended: np.ndarray | None = None,
 ) -> list[np.ndarray]:
-    """Give tracks that begin where another has just ended the number of that one."""
-    joined = [here.copy() for here in tracks]
-    last = {int(track): frame for frame, here in enumerate(tracks) for track in here}
-    begun: set[int] = set(joined[0].tolist()) if joined else set()
-    became: dict[int, int] = {}
-    for frame in range(1, len(tracks)):
-        new = np.array([track not in begun for track in tracks[frame].tolist()], dtype=bool)
-        gone = np.array([last[track] == frame - 1 for track in tracks[frame - 1].tolist()], bool)
-        begun.update(tracks[frame].tolist())
-        if not new.any() or not gone.any() or gone.mean() > _MOST_HOPS:
+    """Give tracks that begin the number of those that ended `gap` frames before, within reach.
+
+    With `ended`, which says of each track whether it may go on so, frames are left alone in which
+    most tracks end.
+    """
+    first, last = _spans(tracks)
+    became = np.arange(len(first))
+    for frame in range(gap, len(tracks)):
+        here, before = tracks[frame], tracks[frame - gap]
+        new = np.flatnonzero(first[here] == frame)
+        old = np.flatnonzero(last[before] == frame - gap)
+        if ended is not None:
+            old = old[ended[before[old]]] if len(old) <= _MOST_HOPS * len(before) else old[:0]
+        if not len(new) or not len(old):
             continue
-        from_, to = np.flatnonzero(gone), np.flatnonzero(new)
-        start, end = _link([positions[frame - 1][from_], positions[frame][to]], hop, 0)
+        start, end = _link([places[frame - gap][old], places[frame][new]], reach)
         for place in np.flatnonzero(np.isin(end, start)):
-            old = int(tracks[frame - 1][from_[start == end[place]][0]])
-            became[int(tracks[frame][to[place]])] = became.get(old, old)
-    if became:
-        joined = [np.array([became.get(t, t) for t in here.tolist()], np.int64) for here in joined]
-    return joined
+            became[here[new[place]]] = became[before[old[start == end[place]][0]]]
+    return [became[here] for here in tracks]
+
+
+def _gone_for_good(
+    places: Sequence[np.ndarray], tracks: Sequence[np.ndarray], reach: float, memory: int
+) -> np.ndarray:
+    """Whether nothing appears where a track has ended, as long as it is remembered."""
+    first, last = _spans(tracks)
+    gone = np.ones(len(first), dtype=bool)
+    for frame, here in enumerate(tracks):
+        ends = np.flatnonzero(last[here] == frame)
+        for later in range(frame + 2, min(frame + 2 + memory, len(tracks))):
+            begins = places[later][first[tracks[later]] == later]
+            if len(begins) and len(ends):
+                distance = np.asarray(cKDTree(begins).query(places[frame][ends])[0])
+                gone[here[ends[distance <= reach]]] = False
+    return gone
+
+
+def _spans(tracks: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """First and last frame of each track, shape ``(tracks,)`` each."""
+    track = np.concatenate(tracks)
+    frame = np.repeat(np.arange(len(tracks)), [len(here) for here in tracks])
+    first = np.full(track.max(initial=-1) + 1, len(tracks))
+    last = np.full(len(first), -1)
+    np.minimum.at(first, track, frame)
+    np.maximum.at(last, track, frame)
+    return first, last
 
 
 @contextlib.contextmanager

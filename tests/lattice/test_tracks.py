@@ -44,6 +44,22 @@ def test_a_hop_into_a_vacancy_is_followed():
     assert link_tracks([before, after], 4.0)[1][vacant] == len(before)
 
 
+def test_a_hop_into_a_place_just_left_is_followed():
+    """The atom of place 14 vanishes, and the one of place 15 takes its place a frame later."""
+    frames = [GRID, np.delete(GRID, 14, axis=0), np.delete(GRID, 15, axis=0)]
+    tracks = link_tracks(frames, 4.0, hop=12.5, memory=1)
+    np.testing.assert_array_equal(tracks[2][14], tracks[0][15])
+
+
+def test_an_atom_that_comes_back_has_not_hopped():
+    """Places 14 and 15 are missed in turn, though neither is empty."""
+    frames = [GRID, np.delete(GRID, 14, axis=0), np.delete(GRID, 15, axis=0), GRID]
+    tracks = link_tracks(frames, 4.0, hop=12.5, memory=1)
+    for track in (tracks[2][14], tracks[3][14]):
+        assert track == tracks[0][14]
+    assert tracks[3][15] == tracks[0][15]
+
+
 def test_two_hops_of_one_atom():
     steps = [np.array([[0.0, 0.0], [10.0 * f, 30.0]]) for f in range(3)]
     tracks = link_tracks(steps, 4.0, hop=12.0)
