@@ -58,6 +58,25 @@ def test_a_loose_atom_hides_no_ring():
     assert [len(face.atoms) for face in faces if face.ring] == [8]
 
 
+def test_chains_are_left_out_of_the_rings_that_they_hang_on():
+    """A square with a chain inwards, a chain outwards, and a second square at the chain's end."""
+    square = np.array([[0, 0], [4, 0], [4, 4], [0, 4]])
+    xy = np.vstack([square, [[1, 1], [2, 2]], [[5, 5], [6, 6]], square + 7, [[20, 20], [21, 21]]])
+    sides = [[0, 1], [1, 2], [2, 3], [0, 3]]
+    chains = [[0, 4], [4, 5], [2, 6], [6, 7], [12, 13]]
+    second = [[8 + a, 8 + b] for a, b in sides]
+    apart = trace_faces(xy * 1.0, np.array(sides + chains + second))
+    assert sorted((len(face.atoms), face.area) for face in apart) == [
+        (4, -16.0),
+        (4, -16.0),
+        (4, 16.0),
+        (4, 16.0),
+    ]
+    joined = trace_faces(xy * 1.0, np.array([*sides, *chains, *second, [7, 8]]))
+    assert [face.area for face in joined if face.ring] == [16.0, 16.0]
+    assert [face.area for face in joined if face.outer] == [-32.0]
+
+
 @pytest.mark.parametrize(
     ("cell", "second"), [((1.0, 0.0), np.sqrt(2)), ((0.5, np.sqrt(3) / 2), np.sqrt(3))]
 )
