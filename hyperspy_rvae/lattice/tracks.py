@@ -9,13 +9,19 @@ from itertools import pairwise
 
 import numpy as np
 from scipy.spatial import cKDTree
+from tqdm.auto import tqdm
 
 _MOST_HOPS = 0.5  # of a frame's atoms; where more are lost, it is not that they hop
 _SMALLEST = 0.2  # of the reach; below that, a crowd of atoms cannot be told apart
 
 
 def link_tracks(
-    positions: Sequence[np.ndarray], reach: float, hop: float = 0.0, memory: int = 0
+    positions: Sequence[np.ndarray],
+    reach: float,
+    hop: float = 0.0,
+    memory: int = 0,
+    *,
+    show_progress: bool = False,
 ) -> list[np.ndarray]:
     """Give atoms numbers that they keep through a movie.
 
@@ -34,6 +40,8 @@ def link_tracks(
         Largest hop of an atom to an empty place; 0 for none.
     memory
         Frames for which an atom may be unseen and keep its number.
+    show_progress
+        Whether to show a bar that counts frames.
 
     Returns
     -------
@@ -46,7 +54,7 @@ def link_tracks(
         If too many atoms lie within `reach` of one another.
     """
     places = [np.asarray(here, dtype=np.float64).reshape(-1, 2) for here in positions]
-    tracks = _link(places, reach)
+    tracks = _link(places, reach, show_progress)
     if hop > reach:
         tracks = _join(places, tracks, hop, 1, _gone_for_good(places, tracks, reach, memory))
     for gap in range(2, memory + 2):
@@ -79,12 +87,15 @@ def followed_shares(tracks: Sequence[np.ndarray]) -> np.ndarray:
     )
 
 
-def _link(places: Sequence[np.ndarray], reach: float) -> list[np.ndarray]:
+def _link(
+    places: Sequence[np.ndarray], reach: float, show_progress: bool = False
+) -> list[np.ndarray]:
     from trackpy.linking import SubnetOversizeException, link_iter
 
     with _silent():
+        steps = link_iter(places, reach, adaptive_stop=_SMALLEST * reach)
         try:
-            linked = list(link_iter(places, reach, adaptive_stop=_SMALLEST * reach))
+            linked = list(tqdm(steps, "frames", len(places), disable=not show_progress))
         except SubnetOversizeException as error:
             raise ValueError(
                 f"too many atoms lie within {reach:g} px of one another to be followed; give a "

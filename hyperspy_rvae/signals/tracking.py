@@ -16,7 +16,7 @@ from hyperspy_rvae.lattice.table import as_table, nearest_distance
 from hyperspy_rvae.lattice.tracks import followed_shares, link_tracks
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.checks import check_image, check_number, frame_count, movie_of
-from hyperspy_rvae.signals.frames import fold_frames, frame_of
+from hyperspy_rvae.signals.frames import fold_frames, frame_of, wants_progress
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,7 +121,13 @@ def track_atoms(
     table = table.assign(**dict(zip(DRIFT, shifts[table["frame"]].T, strict=True)))
     places = (table[["x", "y"]].to_numpy() - table[DRIFT].to_numpy()) * aspect
     ends = np.searchsorted(table["frame"], np.arange(1, frame_count(image)))
-    tracks = link_tracks(np.split(places, ends), reach, hop, int(memory))
+    tracks = link_tracks(
+        np.split(places, ends),
+        reach,
+        hop,
+        int(memory),
+        show_progress=wants_progress(show_progressbar),
+    )
     _check_followed(followed_shares(tracks), reach)
     record.write_table(image, table.assign(track=np.concatenate(tracks)))
 
