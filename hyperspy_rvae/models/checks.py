@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import issparse
 
 SMALLEST_WINDOW = 5
 FEWEST_SUBIMAGES = 10
@@ -25,6 +26,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     for name in ("epochs", "patience"):
         if parameters[name] is not None:
             _check_count(name, parameters[name], "; None trains as long as the data asks")
+    check_share(parameters["max_subimages"])
     rate, beta = parameters["learning_rate"], parameters["beta"]
     fraction, seed = parameters["validation_fraction"], parameters["seed"]
     if not _is_real(rate) or not rate > 0:
@@ -42,6 +44,15 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         raise ValueError(f"decoder must be one of {DECODERS}, got {parameters['decoder']!r}")
     check_invariances(parameters["invariances"])
     choose_device(parameters["device"])
+
+
+def check_share(most: int | None) -> None:
+    """Refuse a number of subimages to learn from that is too small or none."""
+    if most is not None and not (_is_integer(most) and most >= FEWEST_SUBIMAGES):
+        raise ValueError(
+            f"max_subimages must be a whole number, at least {FEWEST_SUBIMAGES}, got {most!r}; "
+            "None takes all"
+        )
 
 
 def check_invariances(invariances: Sequence[str]) -> None:
@@ -91,7 +102,7 @@ def check_new_subimages(X: Any) -> tuple[np.ndarray, tuple[int, int]]:
     elif X.ndim == 3:
         window = (X.shape[1], X.shape[2])
     else:
-        raise ValueError(_wrong_dimensions(X, "(n, height, width) or (n, height * width)"))
+        raise ValueError(_wrong_dimensions(X.shape, "(n, height, width) or (n, height * width)"))
     if min(window) < SMALLEST_WINDOW:
         raise ValueError(
             f"windows must be at least {SMALLEST_WINDOW} px high and wide, got {window}; a window "
@@ -102,7 +113,13 @@ def check_new_subimages(X: Any) -> tuple[np.ndarray, tuple[int, int]]:
             f"X must hold at least {FEWEST_SUBIMAGES} subimages to learn from, got {len(X)}; "
             "hundreds are better: take more atoms or frames"
         )
-    return _finite("X", X).reshape(len(X), -1), window
+    X = _finite("X", X).reshape(len(X), -1)
+    if (X == X[0]).all() and (X != X[0, 0]).any():
+        raise ValueError(
+            f"the subimages must differ, got one window {len(X)} times; look at the positions "
+            "that they were cut at"
+        )
+    return X, window
 
 
 def check_decoder(decoder: str, window: tuple[int, int]) -> None:
@@ -117,14 +134,19 @@ def check_decoder(decoder: str, window: tuple[int, int]) -> None:
 def check_subimages(X: Any, window: tuple[int, int]) -> np.ndarray:
     """Subimages of a known window, flattened to ``(n, h * w)``."""
     X = _numeric("X", X)
-    if X.ndim not in (2, 3):
-        raise ValueError(_wrong_dimensions(X, "(n, height, width) or (n, height * width)"))
-    if X.shape[1:] not in (window, (math.prod(window),)):
+    check_window(X.shape, window)
+    return _finite("X", X).reshape(len(X), math.prod(window))
+
+
+def check_window(shape: tuple[int, ...], window: tuple[int, int]) -> None:
+    """Refuse subimages of another shape than ``(n, *window)``, or the same flattened."""
+    if len(shape) not in (2, 3):
+        raise ValueError(_wrong_dimensions(shape, "(n, height, width) or (n, height * width)"))
+    if shape[1:] not in (window, (math.prod(window),)):
         raise ValueError(
-            f"X has windows of shape {X.shape[1:]}, and the model was fitted to {window}; "
+            f"X has windows of shape {shape[1:]}, and the model was fitted to {window}; "
             "cut windows of that size, or fit a model to these"
         )
-    return _finite("X", X).reshape(len(X), math.prod(window))
 
 
 def check_latents(Z: Any, names: tuple[str, ...]) -> np.ndarray:
@@ -140,12 +162,16 @@ def check_latents(Z: Any, names: tuple[str, ...]) -> np.ndarray:
 
 
 def _numeric(name: str, values: Any) -> np.ndarray:
+    if issparse(values):
+        raise TypeError(f"{name} must be dense, got a sparse array; give {name}.toarray()")
     values = np.asarray(values)
-    if values.dtype.kind not in "buif":
-        raise TypeError(
-            f"{name} must hold real numbers, got {values.dtype}; "
-            + ("take the modulus" if values.dtype.kind == "c" else "convert it to float")
+    if values.dtype.kind == "c":
+        raise ValueError(
+            f"{name} must hold real numbers, got {values.dtype}. Complex data not supported: "
+            "take the modulus"
         )
+    if values.dtype.kind not in "buif":
+        raise TypeError(f"{name} must hold real numbers, got {values.dtype}; convert it to float")
     return values
 
 
@@ -159,8 +185,8 @@ def _finite(name: str, values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _wrong_dimensions(X: np.ndarray, needed: str) -> str:
-    return f"X must be of shape {needed}, got {X.shape}; reshape it, one subimage to a row"
+def _wrong_dimensions(shape: tuple[int, ...], needed: str) -> str:
+    return f"X must be of shape {needed}, got {shape}; reshape it, one subimage to a row"
 
 
 def _check_count(name: str, value: Any, otherwise: str = "") -> None:

@@ -16,9 +16,11 @@ from hyperspy_rvae.models.nets import Network
 from hyperspy_rvae.models.steerable import spectrum
 from hyperspy_rvae.models.steerable import training as steerable_training
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
+from hyperspy_rvae.models.steerable.poses import largest_shift
 from hyperspy_rvae.models.threads import one_thread
 
 _MOST_LEFT = 0.25  # of the signal; more is worth a warning
+_LEAST_WITH_SHIFTS = 7  # px
 _LEAST_SNR = 0.05  # below, the signal's variance is not known well enough
 
 
@@ -52,6 +54,7 @@ def steerable(
 ) -> tuple[SteerableNetwork, list[Record]]:
     """Train networks of content alone; the pose is summed over."""
     location, scale = scaling.location_and_scale(task.pixels)
+    _doubt_window(task.window, task.space)
     images = scaling.standardise(task.pixels, location, scale)
     found = spectrum.measure(images.reshape(-1, *task.window))
     network = SteerableNetwork(task.window, task.space, found.band)
@@ -66,6 +69,17 @@ def steerable(
     if task.plan.epochs is None:
         _doubt(float(network.noise_variance), found, task.space.content)
     return network, history
+
+
+def _doubt_window(window: tuple[int, int], space: LatentSpace) -> None:
+    if space.translation and min(window) < _LEAST_WITH_SHIFTS:
+        warnings.warn(
+            f"windows of {window} px leave hardly more than the atom in view under shifts of up "
+            f"to {largest_shift(window, space)} px; cut windows of at least {_LEAST_WITH_SHIFTS} "
+            "px, or leave out the invariance to translation",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _doubt(noise: float, found: spectrum.Spectrum, content: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from torch import Generator, Tensor, nn
@@ -75,7 +76,8 @@ class SpatialDecoder(nn.Module):
     """Value of one pixel from where it lies in the content's frame and what the content is.
 
     Two layers of 128 units (tanh), as in Bepler et al. (2019). The pose acts on the weights of
-    the first layer, one small matrix per window, and not on each pixel's position.
+    the first layer, one small matrix per window, and not on each pixel's position. In training
+    on a CPU that can, the other layers count in bfloat16.
     """
 
     pixels: Tensor
@@ -107,8 +109,12 @@ class SpatialDecoder(nn.Module):
         weight = self.position.weight @ turn
         bias = self.position(offset) + self.content(latents.content)
         pixels = (self.pixels / self.reach).expand(len(turn), -1, -1)
-        hidden = torch.baddbmm(bias[:, None], pixels, weight.mT).tanh_()
-        return self.last(self.second(hidden).tanh_()).squeeze(-1)
+        hidden = torch.baddbmm(bias[:, None], pixels, weight.mT)
+        if not (self.training and hidden.device.type == "cpu" and _has_bfloat16()):
+            return self.last(self.second(hidden.tanh_()).tanh_()).squeeze(-1)
+        with torch.autocast("cpu", torch.bfloat16):  # positions need more digits, hidden units not
+            hidden = self.second(hidden.to(torch.bfloat16).tanh_()).tanh_()
+            return self.last(hidden).squeeze(-1).float()
 
 
 class Network(nn.Module):
@@ -146,6 +152,12 @@ class Network(nn.Module):
     def decode(self, values: Tensor) -> Tensor:
         """Pixels ``(n, p)`` of latents ``(n, latents)``."""
         return self.decoder(self.space.split(values))
+
+
+@cache
+def _has_bfloat16() -> bool:
+    known: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 def _start_layer(layer: nn.Linear, generator: Generator) -> None:

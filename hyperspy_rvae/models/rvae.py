@@ -8,13 +8,14 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, overload
 
+import dask.array as da
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator
 
-from hyperspy_rvae.models import checks, configuration, fitting, inference, storage
+from hyperspy_rvae.models import blocks, checks, configuration, fitting, inference, storage
 from hyperspy_rvae.models.course import Callback, Plan, Record
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace
@@ -57,6 +58,9 @@ class RVAE(TransformerMixin, BaseEstimator):
         Epochs without improvement after which training winds down, over half as many epochs as
         it took, and the best weights are kept. None: every one of ``epochs`` runs, or, without
         ``epochs`` either, as many as make 300 steps, at least 3.
+    max_subimages
+        Learn from that many subimages, drawn at random. None: from all, which have to fit into
+        memory.
     device
         ``"cpu"`` or ``"cuda"``. None: the CPU, which these small networks keep busy.
     seed
@@ -110,6 +114,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         beta: float = 1.0,
         validation_fraction: float = 0.25,
         patience: int | None = None,
+        max_subimages: int | None = None,
         device: Literal["cpu", "cuda"] | None = None,
         seed: int | None = None,
     ) -> None:
@@ -122,6 +127,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         self.beta = beta
         self.validation_fraction = validation_fraction
         self.patience = patience
+        self.max_subimages = max_subimages
         self.device = device
         self.seed = seed
 
@@ -132,18 +138,18 @@ class RVAE(TransformerMixin, BaseEstimator):
         ----------
         X
             Shape ``(n, height, width)``, or ``(n, height * width)`` for square windows; at least
-            ten of at least 5 px, of any unit.
+            ten of at least 5 px, of any unit. Of a dask array ``max_subimages`` are computed.
         y
             Ignored.
         callback
             Called as ``callback(epoch, record)`` after each epoch; see ``history_``.
         """
         checks.check_parameters(self.get_params(deep=False))
-        pixels, window = checks.check_new_subimages(X)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be a function of epoch and record, got {callback!r}")
-        checks.check_decoder(self.decoder, window)
         seed = secrets.randbits(32) if self.seed is None else int(self.seed)
+        pixels, window = checks.check_new_subimages(blocks.draw(X, self.max_subimages, seed))
+        checks.check_decoder(self.decoder, window)
         learn = fitting.spatial if self.decoder == "spatial" else fitting.steerable
         task = fitting.Task(pixels, window, self._space(), self._plan(), self._device())
         network, history = learn(task, Generator().manual_seed(seed), callback)
@@ -155,9 +161,7 @@ class RVAE(TransformerMixin, BaseEstimator):
     def transform(self, X: Any, return_std: Literal[False] = False) -> np.ndarray: ...
     @overload
     def transform(self, X: Any, return_std: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
-    def transform(
-        self, X: Any, return_std: bool = False
-    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+    def transform(self, X: Any, return_std: bool = False) -> Any:
         """Latents of subimages.
 
         Parameters
@@ -170,11 +174,16 @@ class RVAE(TransformerMixin, BaseEstimator):
         Returns
         -------
         values, std
-            Shape ``(n, latents)``, columns as in ``latent_names_``.
+            Shape ``(n, latents)``, columns as in ``latent_names_``; of a dask array, dask arrays
+            in its chunks.
         """
         network = self._fitted()
-        pixels = checks.check_subimages(X, network.window)
-        values, std = inference.encode(network, pixels, self._device())
+        if isinstance(X, da.Array):
+            checks.check_window(X.shape, network.window)
+            both = blocks.encode(X, self._encode, len(self.latent_names_))
+            values, std = both[:, : both.shape[1] // 2], both[:, both.shape[1] // 2 :]
+        else:
+            values, std = self._encode(X)
         return (values, std) if return_std else values
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
@@ -198,8 +207,7 @@ class RVAE(TransformerMixin, BaseEstimator):
     def reconstruct(self, X: Any) -> np.ndarray:
         """Encode and decode subimages; the result has the shape of ``X``, on its scale."""
         network = self._fitted()
-        pixels = checks.check_subimages(X, network.window)
-        values, _ = inference.encode(network, pixels, self._device())
+        values, _ = self._encode(X)
         return inference.decode(network, values, self._device()).reshape(np.shape(X))
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -283,6 +291,11 @@ class RVAE(TransformerMixin, BaseEstimator):
             If it is another kind of file, or weights and configuration don't fit.
         """
         return cls.rebuild(*storage.read_file(path))
+
+    def _encode(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        network = self._fitted()
+        pixels = checks.check_subimages(X, network.window)
+        return inference.encode(network, pixels, self._device())
 
     def _plan(self) -> Plan:
         return Plan(

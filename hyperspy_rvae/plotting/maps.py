@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
+from matplotlib.colorbar import Colorbar
 
 from hyperspy_rvae.plotting.canvas import Pixel, image_axes
 
@@ -28,6 +29,7 @@ def plot_map(
     values: np.ndarray,
     name: str,
     *,
+    symmetry: int = 1,
     image: np.ndarray | None = None,
     pixel: Pixel = (1.0, 1.0, ""),
     ax: Axes | None = None,
@@ -44,6 +46,8 @@ def plot_map(
         are labels, too.
     name
         What they are; ``angle`` gets cyclic colours from -pi to pi.
+    symmetry
+        Angles are shown modulo 2 pi over this, from -pi to pi over this.
     image
         Image to draw below, shape ``(height, width)``.
     pixel
@@ -69,12 +73,18 @@ def plot_map(
         ax.legend(handles, [label or "none" for label in labels], title=name)
         return ax
     if name == "angle":
-        options |= {"cmap": CYCLIC, "vmin": -np.pi, "vmax": np.pi}
+        values = np.angle(np.exp(1j * symmetry * values)) / symmetry
+        options |= {"cmap": CYCLIC, "vmin": -np.pi / symmetry, "vmax": np.pi / symmetry}
     else:
         low, high = np.nanpercentile(values, [1, 99]) if np.isfinite(values).any() else (0.0, 1.0)
         options |= {"cmap": SEQUENTIAL, "vmin": low, "vmax": high}
     drawn = ax.scatter(x, y, c=values, **(options | kwargs))
-    _add_colour_bar(ax, drawn, name)
+    bar = _add_colour_bar(ax, drawn, name)
+    if name == "angle":
+        over = "" if symmetry == 1 else f"/{symmetry}"
+        ticks = np.array([-1, -0.5, 0, 0.5, 1]) * np.pi / symmetry
+        labels = [f"−π{over}", f"−π/{2 * symmetry}", "0", f"π/{2 * symmetry}", f"π{over}"]
+        bar.set_ticks(ticks, labels=labels)
     return ax
 
 
@@ -91,10 +101,6 @@ def _are_labels(values: np.ndarray) -> bool:
     return values.dtype.kind in "iu" and len(np.unique(values)) <= 10
 
 
-def _add_colour_bar(ax: Axes, drawn: PathCollection, name: str) -> None:
+def _add_colour_bar(ax: Axes, drawn: PathCollection, name: str) -> Colorbar:
     units = UNITS.get(name.removesuffix("_std"))
-    bar = ax.figure.colorbar(drawn, ax=ax, label=f"{name} ({units})" if units else name)
-    if name == "angle":
-        bar.set_ticks(
-            [-np.pi, -np.pi / 2, 0, np.pi / 2, np.pi], labels=["−π", "−π/2", "0", "π/2", "π"]
-        )
+    return ax.figure.colorbar(drawn, ax=ax, label=f"{name} ({units})" if units else name)

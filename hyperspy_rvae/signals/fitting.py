@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import threading
+import secrets
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from hyperspy_rvae.signals.latents import AtomLatents
     from hyperspy_rvae.signals.subimages import AtomSubimages
 
-# One forward pass at a time: torch uses all cores for it, and dask's threads would fight for them.
-_forward = threading.Lock()
-
 
 def fit_and_encode(
     subimages: AtomSubimages,
@@ -32,14 +29,18 @@ def fit_and_encode(
 ) -> AtomLatents:
     """Fit a model with the given parameters to (a share of) the subimages and encode all."""
     from hyperspy_rvae.models import RVAE
+    from hyperspy_rvae.models.blocks import draw
     from hyperspy_rvae.models.checks import check_parameters
 
     show = wants_progress(show_progressbar)
-    model = RVAE(**parameters)
+    if parameters["seed"] is None:  # the share belongs to it, too
+        parameters["seed"] = secrets.randbits(32)
+    model = RVAE(**parameters, max_subimages=max_subimages)
     check_parameters(model.get_params(deep=False))
     windows = windows_of(subimages)
-    check_count(len(windows), max_subimages)
-    windows = training_share(windows, max_subimages, model.seed, show)
+    check_count(len(windows))
+    with ProgressBar() if show else contextlib.nullcontext():
+        windows = draw(windows, max_subimages, model.seed)
     with tqdm(
         total=parameters.get("epochs"), desc="training", unit="epoch", disable=not show
     ) as bar:
@@ -68,10 +69,10 @@ def encode(subimages: AtomSubimages, model: RVAE) -> AtomLatents:
             f"fitted to {model.window_shape_[1]} x {model.window_shape_[0]} (x, y); cut windows "
             "of that size."
         )
-    names = latent_columns(model)
+    names = [*model.latent_names_, *(f"{name}_std" for name in model.latent_names_)]
     return like(
         subimages,
-        encode_blocks(model, windows),
+        _both(*model.transform(windows, return_std=True)),
         [
             atom_axis(record.atom_ids(subimages)),
             {"name": "latent", "size": len(names), "navigate": False},
@@ -81,32 +82,10 @@ def encode(subimages: AtomSubimages, model: RVAE) -> AtomLatents:
     )
 
 
-def latent_columns(model: RVAE) -> list[str]:
-    """Names of the latents, then of their standard deviations."""
-    return [*model.latent_names_, *(f"{name}_std" for name in model.latent_names_)]
-
-
-def encode_blocks(model: RVAE, windows: np.ndarray | da.Array) -> np.ndarray | da.Array:
-    """Latents and their standard deviations, shape ``(n, 2 * latents)``, float32."""
-    if not isinstance(windows, da.Array):
-        return encode_block(windows, model)
-    return windows.rechunk({1: -1, 2: -1}).map_blocks(
-        encode_block,
-        model,
-        drop_axis=(1, 2),
-        new_axis=1,
-        chunks=(windows.chunks[0], (len(latent_columns(model)),)),
-        dtype=np.float32,
-        meta=np.empty((0, 0), np.float32),
-    )
-
-
-def encode_block(windows: np.ndarray, model: RVAE) -> np.ndarray:
-    """Latents and their standard deviations of windows in memory."""
-    if not len(windows):
-        return np.empty((0, len(latent_columns(model))), np.float32)
-    with _forward:
-        return np.concatenate(model.transform(windows, return_std=True), axis=1).astype(np.float32)
+def _both(values: np.ndarray | da.Array, std: np.ndarray | da.Array) -> np.ndarray | da.Array:
+    if isinstance(values, da.Array):
+        return da.concatenate([values, std], axis=1).rechunk({1: -1})
+    return np.concatenate([values, std], axis=1)
 
 
 def windows_of(subimages: AtomSubimages) -> np.ndarray | da.Array:
@@ -115,30 +94,12 @@ def windows_of(subimages: AtomSubimages) -> np.ndarray | da.Array:
     return subimages.data
 
 
-def check_count(there: int, most: int | None) -> None:
+def check_count(there: int) -> None:
     """Refuse too few subimages before any of them is cut."""
     from hyperspy_rvae.models.checks import FEWEST_SUBIMAGES
 
-    whole = isinstance(most, (int, np.integer)) and not isinstance(most, bool)
-    if most is not None and not (whole and most >= FEWEST_SUBIMAGES):
-        raise ValueError(
-            f"max_subimages must be a whole number, at least {FEWEST_SUBIMAGES}, got {most!r}."
-        )
     if there < FEWEST_SUBIMAGES:
         raise ValueError(
             f"at least {FEWEST_SUBIMAGES} subimages are needed to learn from, got {there}; "
             "hundreds are better: take more atoms or frames."
         )
-
-
-def training_share(
-    windows: np.ndarray | da.Array, most: int | None, seed: int | None, show_progress: bool
-) -> np.ndarray:
-    """Windows to train on, in memory: all, or `most` of them drawn without replacement."""
-    if most is not None and most < len(windows):
-        drawn = np.random.default_rng(seed).choice(len(windows), most, replace=False)
-        windows = windows[np.sort(drawn)]
-    if not isinstance(windows, da.Array):
-        return windows
-    with ProgressBar() if show_progress else contextlib.nullcontext():
-        return windows.compute()

@@ -89,6 +89,7 @@ class AtomLatents(Signal1D):
         column: str,
         *,
         frame: int = 0,
+        symmetry: int = 1,
         image: Any = None,
         ax: Axes | None = None,
         **kwargs: Any,
@@ -101,6 +102,9 @@ class AtomLatents(Signal1D):
             Name of a latent or of a column of the table. Angles get cyclic colours.
         frame
             Flat navigation index of the image.
+        symmetry
+            An environment of n-fold symmetry fits at n angles; give n to show angles modulo
+            2 pi / n.
         image
             Image to draw below the atoms: a signal, of which `frame` is taken, or an array.
         ax
@@ -116,8 +120,13 @@ class AtomLatents(Signal1D):
         Raises
         ------
         ValueError
-            If there is no such column, or `frame` has no atoms.
+            If there is no such column, `frame` has no atoms, or `symmetry` is no order.
         """
+        if not isinstance(symmetry, int | np.integer) or symmetry < 1:
+            raise ValueError(
+                f"symmetry must be a whole number from 1 on, got {symmetry!r}; 3 shows angles "
+                "modulo 120 degrees."
+            )
         return map_column(
             self.to_dataframe(),
             column,
@@ -126,6 +135,7 @@ class AtomLatents(Signal1D):
             record.image_shape(self),
             record.pixel(self),
             ax,
+            symmetry=symmetry,
             **kwargs,
         )
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 
 from hyperspy_rvae.models import RVAE, training
 
@@ -27,7 +28,8 @@ def no_work(monkeypatch):
 @pytest.mark.parametrize(
     ("X", "error", "match"),
     [
-        (GOOD * 1j, TypeError, "complex128; take the modulus"),
+        (GOOD * 1j, ValueError, "complex128.*take the modulus"),
+        (csr_array(GOOD[:, 0]), TypeError, "dense, got a sparse array"),
         (GOOD.astype(str), TypeError, "real numbers"),
         (GOOD.astype(object), TypeError, "real numbers"),
         (GOOD[0, 0], ValueError, r"got \(7,\)"),
@@ -41,6 +43,7 @@ def no_work(monkeypatch):
         (GOOD[:9], ValueError, "at least 10 subimages to learn from, got 9"),
         (GOOD[:0], ValueError, "got 0"),
         (np.full((12, 6, 7), 3), ValueError, "must vary, got pixels from 3 to 3"),
+        (np.repeat(GOOD[:1], 12, 0), ValueError, "must differ, got one window 12 times"),
     ],
 )
 @NO_WORK
@@ -110,7 +113,7 @@ def test_subimages_of_another_window(quick, method):
         call(np.zeros((7, 9))[None, None])
     with pytest.raises(ValueError, match="NaN"):
         call(np.full((3, 7, 9), np.nan))
-    with pytest.raises(TypeError, match="complex"):
+    with pytest.raises(ValueError, match="complex"):
         call(np.zeros((3, 7, 9), complex))
 
 

@@ -145,14 +145,14 @@ def test_nothing_need_be_held_out(windows):
 
 @pytest.mark.parametrize("fraction", [0, 0.25])
 def test_a_plateau_ends_the_training(fraction):
-    nothing_to_learn = np.random.default_rng(0).normal(size=(23, 5, 6))
+    nothing_to_learn = np.random.default_rng(0).normal(size=(23, 7, 8))
     model = RVAE(1, epochs=60, patience=2, validation_fraction=fraction, seed=0)
     assert 3 <= len(model.fit(nothing_to_learn).history_) < 60
 
 
 @pytest.mark.parametrize(("decoder", "longest"), [("steerable", 160), ("spatial", 60)])
 def test_without_epochs_training_ends_by_itself(decoder, longest):
-    nothing_to_learn = np.random.default_rng(0).normal(size=(300, 5, 6))
+    nothing_to_learn = np.random.default_rng(0).normal(size=(300, 7, 8))
     model = RVAE(1, decoder=decoder, batch_size=5, seed=0).fit(nothing_to_learn)
     assert 5 <= len(model.history_) < longest
 

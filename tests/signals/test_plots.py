@@ -72,6 +72,22 @@ def test_angles_have_cyclic_colours_over_the_circle(latents):
     np.testing.assert_allclose(drawn.cmap(0.0), drawn.cmap(1.0), atol=0.02)
 
 
+@pytest.mark.parametrize("symmetry", [2, 3])
+def test_angles_modulo_a_symmetry(latents, symmetry):
+    drawn = latents.plot_map("angle", symmetry=symmetry).collections[0]
+    shown, angle = drawn.get_array(), latents.to_dataframe()["angle"].to_numpy()
+    whole = (shown - angle) * symmetry / (2 * np.pi)
+    np.testing.assert_allclose(whole, np.round(whole), atol=1e-5)
+    assert np.abs(shown).max() <= np.pi / symmetry + 1e-6
+    assert drawn.get_clim() == (-np.pi / symmetry, np.pi / symmetry)
+
+
+@pytest.mark.parametrize("symmetry", [0, -1, 1.5, None])
+def test_a_symmetry_has_a_whole_order(latents, symmetry):
+    with pytest.raises(ValueError, match="symmetry must be a whole number from 1 on"):
+        latents.plot_map("angle", symmetry=symmetry)
+
+
 def test_labels_have_a_legend(latents):
     ax = latents.plot_map("sublattice")
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["A", "B"]

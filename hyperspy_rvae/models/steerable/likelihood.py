@@ -55,6 +55,8 @@ class Likelihood(nn.Module):
     prior: Tensor
     functions: Tensor
     gram: Tensor
+    span: Tensor
+    in_span: Tensor
     generators: Tensor
     orders: Tensor
     members: Tensor
@@ -75,12 +77,15 @@ class Likelihood(nn.Module):
         about = (grid[self.support] - shifts[:, None]).numpy().astype(np.float64)
         polar = np.hypot(*about.T).T, np.arctan2(-about[..., 1], about[..., 0])
         functions = basis.functions(*polar).transpose(1, 0, 2).astype(np.float32)
+        span, in_span = _span(functions.reshape(-1, functions.shape[2]), 3 * len(orders))
         known = {
             "shifts": shifts,
             "angles": angles,
             "prior": poses.log_prior(shifts, len(angles)),
             "functions": functions,
             "gram": functions @ functions.transpose(0, 2, 1),
+            "span": span,
+            "in_span": in_span,
             "generators": generators(basis),
             "orders": orders,
             "members": members,
@@ -100,8 +105,7 @@ class Likelihood(nn.Module):
 
     def coefficients(self, pixels: Tensor) -> Tensor:
         """Coefficients a, ``(n, S, 2 D)``, of the support's pixels about each shift."""
-        flat = self.functions.flatten(0, 1)
-        return (pixels @ flat.T).unflatten(1, self.functions.shape[:2])
+        return (pixels @ self.span @ self.in_span).unflatten(1, self.functions.shape[:2])
 
     def turn(self, b: Tensor, angle: Tensor) -> Tensor:
         """Coefficients ``(..., 2 D)`` of content turned by angles ``(...)``."""
@@ -215,6 +219,16 @@ class Likelihood(nn.Module):
 def _wide(cells: Tensor, like: Tensor) -> Tensor:
     # Indices (n, k) of shifts, for every harmonic.
     return cells[:, :, None, None].expand(-1, -1, *like.shape[2:])
+
+
+def _span(functions: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    # Rows (k, p) nearly lie in a space of fewer dimensions, because they are smooth: the rows are
+    # in_span.T @ span.T, with an orthonormal span (p, size), by one power iteration on random
+    # vectors (Halko, Martinsson and Tropp, SIAM Review 53, 217, 2011).
+    size = min(size, functions.shape[1])
+    vectors = np.random.default_rng(0).standard_normal((len(functions), size), np.float32)
+    span, _ = np.linalg.qr(functions.T @ (functions @ (functions.T @ vectors)))
+    return span, span.T @ functions.T
 
 
 def _energy(basis: Basis, r: np.ndarray, angle: np.ndarray) -> dict[str, np.ndarray]:

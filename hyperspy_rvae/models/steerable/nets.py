@@ -17,7 +17,8 @@ from hyperspy_rvae.models.steerable.rendering import Renderer
 
 HIDDEN = 128
 _COPIES = 16  # a multiple of four, so that quarter turns only reorder them
-_IN_TRAINING = 2  # every second copy; a random turn makes up for the others
+_LOOKS = 2  # again, at most, where content is not where it was read
+_IN_TRAINING = 4  # every fourth copy; a random turn makes up for the others
 _LOG_VARIANCES = (-9.0, 4.0)
 _NOISE_PACE = 0.03  # per step
 _LEAST_NOISE = 1e-4  # of the data's variance
@@ -79,6 +80,7 @@ class SteerableNetwork(nn.Module):
     """
 
     copies: Tensor
+    near: Tensor
     location: Tensor
     scale: Tensor
     noise_variance: Tensor
@@ -100,6 +102,7 @@ class SteerableNetwork(nn.Module):
         copies = _COPIES if space.rotation else 1
         turns = torch.arange(copies) * (2 * math.pi / copies)
         self.register_buffer("copies", turns, persistent=False)
+        self.register_buffer("near", poses.neighbours(self.likelihood.shifts), persistent=False)
         self.register_buffer("location", torch.zeros(1, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(1, dtype=torch.float64))
         self.register_buffer("noise_variance", torch.ones(1))
@@ -138,7 +141,7 @@ class SteerableNetwork(nn.Module):
     def read(self, a: Tensor, angle: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of content in coefficients ``(n, 2 D)`` about one shift.
 
-        In training, half the copies are turned by a random ``angle`` ``(n,)`` in addition.
+        In training, a quarter of the copies are turned by a random ``angle`` ``(n,)`` in addition.
         """
         copies = self.copies
         if angle is not None:
@@ -174,21 +177,33 @@ class SteerableNetwork(nn.Module):
         return found, refinement.find(self.likelihood, a, b, found.pose, s2), b
 
     def look(self, a: Tensor) -> Reading:
-        """Content in coefficients ``(n, S, 2 D)``, read at the centre and where it then lies."""
+        """Content in coefficients ``(n, S, 2 D)``, read at the centre and where it then lies.
+
+        A first look takes in all shifts, the others those around the last.
+        """
         content, log_variance = self.read(a[:, 0])
-        rows = torch.arange(len(a), device=a.device)
-        place, pose = torch.zeros_like(rows), torch.zeros_like(rows)
-        for last in (False, False, True):
-            joint, _ = self.likelihood.log_joint(
-                a[rows], self.draw(content[rows]), float(self.noise_variance)
-            )
-            pose[rows] = joint.flatten(1).argmax(1)
-            rows = (pose // joint.shape[2] != place).nonzero()[:, 0]
-            if last or not len(rows):
+        pose = self._likeliest(a, content)
+        place = pose // len(self.likelihood.angles)
+        rows = place.nonzero()[:, 0]
+        for _ in range(_LOOKS):
+            if not len(rows):
                 break
-            place[rows] = pose[rows] // joint.shape[2]
             content[rows], log_variance[rows] = self.read(a[rows, place[rows]])
+            near = self.near[place[rows]]
+            pose[rows] = self._likeliest(a[rows[:, None], near], content[rows], near)
+            found = pose[rows] // len(self.likelihood.angles)
+            rows, found = rows[found != place[rows]], found[found != place[rows]]
+            place[rows] = found
         return Reading(content, log_variance, pose)
+
+    def _likeliest(self, a: Tensor, content: Tensor, cells: Tensor | None = None) -> Tensor:
+        # Index of the likeliest pose among all, or among those at some shifts.
+        s2, angles = float(self.noise_variance), len(self.likelihood.angles)
+        joint, _ = self.likelihood.log_joint(a, self.draw(content), s2, cells)
+        best = joint.flatten(1).argmax(1)
+        if cells is None:
+            return best
+        return cells.gather(1, best[:, None] // angles)[:, 0] * angles + best % angles
 
     def decode(self, values: Tensor) -> Tensor:
         """Pixels ``(n, p)`` of latents ``(n, latents)``."""

@@ -11,7 +11,8 @@ from torch import Tensor
 from hyperspy_rvae.models.steerable.likelihood import Likelihood
 from hyperspy_rvae.models.steerable.poses import SHIFT_PRIOR
 
-_STEPS = 3
+_STEPS = 4
+_SHORT = (0.002, 0.005, 0.005)  # radians and px; the next step would be much shorter
 _LONGEST_TURN, _LONGEST_SHIFT = 0.09, 0.5  # of one step, radians and px
 _BEYOND = 0.7  # px beyond the grid of shifts
 _CIRCLE = math.pi / math.sqrt(3)  # standard deviation of an angle of which nothing is known
@@ -36,27 +37,47 @@ def find(likelihood: Likelihood, a: Tensor, b: Tensor, start: Tensor, noise: flo
     """Likeliest pose of content b ``(n, 2 D)`` in coefficients a ``(n, S, 2 D)``.
 
     From a point ``start`` ``(n,)`` of the grid of shifts and angles, Gauss-Newton steps on the
-    pixels of the support: with the derivatives F of the posed content f,
+    pixels of the support, until they are short: with the derivatives F of the posed content f,
     ``(F F' + s2 / prior) step = F (x - f) - s2 / prior pose``.
     """
     cell, turn = start // len(likelihood.angles), start % len(likelihood.angles)
-    angle, shift = likelihood.angles[turn], likelihood.shifts[cell]
-    farthest = float(likelihood.shifts.abs().max()) + _BEYOND
     data = a[torch.arange(len(a), device=a.device), cell]
-    free = _freedom(likelihood)
-    prior = noise * (1 / torch.tensor([_CIRCLE, SHIFT_PRIOR, SHIFT_PRIOR]).square()).to(a.device)
+    pose = Pose(
+        likelihood.angles[turn],
+        likelihood.shifts[cell],
+        a.new_empty(len(a), 3, 3),
+        cell,
+    )
+    rows = torch.arange(len(a), device=a.device)
     for _ in range(_STEPS):
-        content = posed(likelihood, b, angle, shift - likelihood.shifts[cell])
-        shown = _shown(likelihood, content, cell)
-        slopes = content[:, 1:] * free[:, None]
-        curvature = (shown[:, 1:] * free[:, None]) @ slopes.mT + torch.diag(prior)
-        misfit = (slopes @ (data - shown[:, 0])[..., None])[..., 0]
-        misfit[:, 1:] -= prior[1:] * shift
-        change = torch.linalg.solve(curvature, misfit) * free
-        angle = angle + change[:, 0].clamp(-_LONGEST_TURN, _LONGEST_TURN)
-        shift = shift + change[:, 1:].clamp(-_LONGEST_SHIFT, _LONGEST_SHIFT)
-        shift = shift.clamp(-farthest, farthest)
-    return Pose(angle, shift, noise * torch.linalg.inv(curvature), cell)
+        part = Pose(*(column[rows] for column in pose))
+        step = _step(likelihood, data[rows], b[rows], part, noise)
+        for column, value in zip(pose, step, strict=True):
+            column[rows] = value
+        moved = torch.cat([(step.angle - part.angle)[:, None], step.shift - part.shift], 1)
+        rows = rows[(moved.abs() > moved.new_tensor(_SHORT)).any(1)]
+    return pose
+
+
+def _step(likelihood: Likelihood, data: Tensor, b: Tensor, pose: Pose, noise: float) -> Pose:
+    # One Gauss-Newton step from a pose, and the covariance there.
+    free, spread = _freedom(likelihood), pose.shift.new_tensor([_CIRCLE, SHIFT_PRIOR, SHIFT_PRIOR])
+    prior = noise / spread.square()
+    content = posed(likelihood, b, pose.angle, pose.shift - likelihood.shifts[pose.cell])
+    shown = _shown(likelihood, content, pose.cell)
+    slopes = content[:, 1:] * free[:, None]
+    curvature = (shown[:, 1:] * free[:, None]) @ slopes.mT + torch.diag(prior)
+    misfit = (slopes @ (data - shown[:, 0])[..., None])[..., 0]
+    misfit[:, 1:] -= prior[1:] * pose.shift
+    change = torch.linalg.solve(curvature, misfit) * free
+    farthest = float(likelihood.shifts.abs().max()) + _BEYOND
+    shift = pose.shift + change[:, 1:].clamp(-_LONGEST_SHIFT, _LONGEST_SHIFT)
+    return Pose(
+        pose.angle + change[:, 0].clamp(-_LONGEST_TURN, _LONGEST_TURN),
+        shift.clamp(-farthest, farthest),
+        noise * torch.linalg.inv(curvature),
+        pose.cell,
+    )
 
 
 def posed(likelihood: Likelihood, b: Tensor, angle: Tensor, shift: Tensor) -> Tensor:
@@ -69,9 +90,9 @@ def posed(likelihood: Likelihood, b: Tensor, angle: Tensor, shift: Tensor) -> Te
     """
     turned = likelihood.turn(b, angle)
     still = torch.stack([turned, likelihood.spin(turned)], 1)
-    moved = likelihood.displace(still, shift)
-    slopes = [-(moved[:, :1] @ generator) for generator in likelihood.generators]
-    return torch.cat([moved, *slopes], 1)
+    moved = likelihood.displace(still, shift) if shift.any() else still
+    slopes = [-(moved[:, 0] @ generator) for generator in likelihood.generators]
+    return torch.cat([moved, torch.stack(slopes, 1)], 1)
 
 
 def inflation(likelihood: Likelihood, pixels: Tensor, b: Tensor, pose: Pose) -> Tensor:

@@ -9,7 +9,6 @@ import torch
 from torch import Generator, Tensor
 
 from hyperspy_rvae.models.course import Callback, Course, Plan, Record
-from hyperspy_rvae.models.steerable import poses
 from hyperspy_rvae.models.steerable.likelihood import Evidence
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 
@@ -20,20 +19,22 @@ _STEPS_AT_UNIT_SNR, _SNR_POWER = 900, 0.8
 _WARM_UP = 300  # steps, of the learning rate; the divergence's weight takes twice as many
 _SHORT = 6  # a training with fewer times the warm-up steps warms up faster
 _MOMENTS = (0.9, 0.98)
+_GRADIENT_NORM = 0.5  # of the loss per pixel
 _HARD_SHARE = 0.3  # of each batch, drawn by misfit
 _HARDEST = 8.0  # robust standard deviations; more does not count
 _EASY = 1.5
 _CENTRING = 0.1
 _NEARBY = 0.3  # of content's standard deviation
-_STILL = 1000.0  # nats per squared pixel that content moves as z changes by one
+_STILL_EVERY = 4  # steps
+_STILL = 1000.0 * _STILL_EVERY  # nats per squared pixel that content moves as z changes by one
 _SLIGHT = 1e-3
 _OWN_SHIFT = 0.7  # share of subimages that are read where their content was last found
 _NEAR_SHIFTS = 9
-_EVERYWHERE = 4  # every so many steps all shifts are looked at, else those around the last
+_EVERYWHERE = 8  # every so many steps all shifts are looked at, else those around the last
 _HELD_OUT_MOST = 1000  # subimages whose loss is taken
 _CALIBRATED_MOST = 1000
 _AT_ONCE = 256
-_STORED_MOST = 2**28  # coefficients; of more subimages they are computed anew in each step
+_STORED_MOST = 2**27  # coefficients; of more subimages they are computed anew in each step
 
 
 class Samples:
@@ -56,7 +57,8 @@ class Samples:
         """Coefficients ``(n, S, 2 D)`` of some rows, or ``(n, k, 2 D)`` at some shifts."""
         if self.stored is None:
             found = self.likelihood.coefficients(self.pixels[rows])
-            return found if cells is None else found[torch.arange(len(rows))[:, None], cells]
+            each = torch.arange(len(rows), device=rows.device)[:, None]
+            return found if cells is None else found[each, cells]
         return self.stored[rows] if cells is None else self.stored[rows[:, None], cells]
 
     def at(self, rows: Tensor, place: Tensor) -> Tensor:
@@ -128,10 +130,10 @@ class Trainer:
         batch = min(plan.batch_size or batch_size(len(samples)), len(samples))
         self.draws = Draws(len(samples), batch, generator)
         self.steps = math.ceil(len(samples) / batch)
-        self.near = poses.neighbours(network.likelihood.shifts.cpu())
-        space = network.space
-        lever = torch.tensor([min(network.window) / 4, 1.0, 1.0])
-        self.lever = lever * torch.tensor([space.rotation, space.translation, space.translation])
+        self.near = network.near.cpu()
+        turns, moves = network.space.rotation, network.space.translation
+        lever = [turns * min(network.window) / 4, 1.0 * moves, 1.0 * moves]
+        self.lever = network.gain.new_tensor(lever)
         self.taken, self.warm_up = 0, float(_WARM_UP)
         self.optimiser = torch.optim.Adam(
             network.parameters(), lr=plan.learning_rate, betas=_MOMENTS, fused=True
@@ -179,8 +181,12 @@ class Trainer:
         kl = divergence(mean, log_variance)
         weight = self.plan.beta * min(1.0, self.taken / (2 * self.warm_up))
         self.optimiser.zero_grad(set_to_none=True)
-        objective = weight * kl - (gradient * b).sum(1) / s2 + self._moving(content, b, motions)
+        objective = weight * kl - (gradient * b).sum(1) / s2
+        if self.taken % _STILL_EVERY == 1:
+            objective = objective + self._moving(content, b, motions)
         objective.mean().backward()
+        steepest = _GRADIENT_NORM * likelihood.size
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), steepest)
         self.optimiser.step()
         self.taken += 1
         return self._note(rows.cpu(), found, square, kl.detach())
