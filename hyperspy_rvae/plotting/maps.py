@@ -83,8 +83,8 @@ def plot_map(
     if name == "angle":
         over = "" if symmetry == 1 else f"/{symmetry}"
         ticks = np.array([-1, -0.5, 0, 0.5, 1]) * np.pi / symmetry
-        labels = [f"−π{over}", f"−π/{2 * symmetry}", "0", f"π/{2 * symmetry}", f"π{over}"]
-        bar.set_ticks(ticks, labels=labels)
+        texts = [f"−π{over}", f"−π/{2 * symmetry}", "0", f"π/{2 * symmetry}", f"π{over}"]
+        bar.set_ticks(ticks.tolist(), labels=texts)
     return ax
 
 
