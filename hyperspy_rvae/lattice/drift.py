@@ -9,42 +9,38 @@ from scipy.signal.windows import tukey
 _TAPER = 0.2  # of the frame, half of it on each side
 _BACKGROUND = 1 / 6  # of the frame; what varies more slowly is taken off
 _FINEST = 20  # steps in a pixel
+_MOST_LEFT = 2.0  # pixels after the first correlation; more is another peak
 
 
 def correlation_ready(frame: np.ndarray, blur: float) -> np.ndarray:
-    """Prepare a frame for :func:`frame_shift`.
-
-    The frame is blurred against noise and scan jitter, its background is taken off, its rim
-    fades out, and it is embedded in zeros, so that nothing wraps round.
+    """Prepare a frame for :func:`frame_shift`: no noise, no background.
 
     Parameters
     ----------
     frame
         Shape ``(height, width)``, finite.
     blur
-        Standard deviation of the blur in pixels.
+        Standard deviation in pixels of the blur against noise and scan jitter.
 
     Returns
     -------
     ready
-        Shape ``(1.5 height, 1.5 width)`` or a pixel less, float64; 0 for a frame without contrast.
+        Same shape, float64; 0 for a frame without contrast.
     """
     pixels = np.asarray(frame, dtype=np.float64)
-    height, width = pixels.shape
     if pixels.min() == pixels.max():
-        pixels = np.zeros_like(pixels)  # the filters would leave rounding errors
-    band = ndimage.gaussian_filter(pixels, blur)
+        return np.zeros_like(pixels)  # the filters would leave rounding errors
     box = max(int(_BACKGROUND * min(pixels.shape)), int(5 * blur))
-    band -= ndimage.uniform_filter(ndimage.uniform_filter(pixels, box), box)
-    band *= tukey(height, _TAPER)[:, None] * tukey(width, _TAPER)
-    return np.pad(band, [(height // 4, height // 4), (width // 4, width // 4)])
+    background = ndimage.uniform_filter(ndimage.uniform_filter(pixels, box), box)
+    return ndimage.gaussian_filter(pixels, blur) - background
 
 
 def frame_shift(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """How far the content moved from one frame to another.
 
-    By scikit-image's registration (Guizar-Sicairos et al., Optics Letters 33, 156, 2008). The
-    spectra are not whitened: on noisy frames of crystals whitened ones pick a wrong peak.
+    Frames are correlated by scikit-image (Guizar-Sicairos et al., Optics Letters 33, 156, 2008),
+    and then once more on what both show, as their rims draw the shift towards zero. The spectra are
+    not whitened: on noisy frames of crystals whitened ones pick a wrong peak.
 
     Parameters
     ----------
@@ -56,11 +52,29 @@ def frame_shift(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     shift
         x and y in pixels, to a twentieth; NaN where either frame has no contrast.
     """
-    from skimage.registration import phase_cross_correlation
-
     if not before.any() or not after.any():
         return np.full(2, np.nan)
-    back = phase_cross_correlation(before, after, upsample_factor=_FINEST, normalization=None)[0]
+    shift = _correlate(before, after)
+    whole = np.rint(shift).astype(int)
+    (top, bottom), (left, right) = (
+        (max(0, -by), size - max(0, by)) for by, size in zip(whole[::-1], before.shape, strict=True)
+    )
+    if min(bottom - top, right - left) < min(before.shape) / 4:
+        return shift
+    shared = after[top + whole[1] : bottom + whole[1], left + whole[0] : right + whole[0]]
+    rest = _correlate(before[top:bottom, left:right], shared)
+    return whole + rest if np.abs(rest).max() < _MOST_LEFT else shift
+
+
+def _correlate(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Shift of the best correlation, x and y; rims fade out, and nothing wraps round."""
+    from skimage.registration import phase_cross_correlation
+
+    height, width = before.shape
+    fade = tukey(height, _TAPER)[:, None] * tukey(width, _TAPER)
+    room = [(height // 4, height // 4), (width // 4, width // 4)]
+    padded = [np.pad(frame * fade, room) for frame in (before, after)]
+    back = phase_cross_correlation(*padded, upsample_factor=_FINEST, normalization=None)[0]
     return -np.asarray(back, dtype=np.float64)[::-1]
 
 
