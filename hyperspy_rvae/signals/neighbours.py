@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hyperspy_rvae.signals.image import AtomLatticeImage
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Neighbours:
     """The nearest neighbours of each atom, in its frame.
 

@@ -29,7 +29,7 @@ BORDER = 2.5  # bonds; a ring that the image's border cuts reaches so far into i
 RING_COLUMNS = ["frame", "size", "x", "y", "area", "defect", "group", "atoms"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rings:
     """Bonds and rings of the atoms, frame by frame.
 
