@@ -39,7 +39,7 @@ def bond_cut(frames: list[np.ndarray]) -> float:
     usable = [xy for xy in frames if len(xy) > 1]
     if not usable:
         raise ValueError("no frame has two atoms, so there are no bonds; find more atoms.")
-    nearest = np.concatenate([_nearest(xy) for xy in usable])
+    nearest = np.concatenate([nearest_distances(xy) for xy in usable])
     spacing = float(np.median(nearest))
     if len(nearest) < _FEW:
         return _TYPICAL * spacing
@@ -112,7 +112,8 @@ def doubled(xy: np.ndarray, spacing: float) -> np.ndarray:
     return second
 
 
-def _nearest(xy: np.ndarray) -> np.ndarray:
+def nearest_distances(xy: np.ndarray) -> np.ndarray:
+    """Distance of each of two or more atoms to its nearest neighbour, shape ``(n,)``."""
     return np.asarray(cKDTree(xy).query(xy, k=2)[0])[:, 1]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import pandas as pd
 
-from hyperspy_rvae.lattice.bonds import bond_cut
+from hyperspy_rvae.lattice.bonds import bond_cut, doubled, nearest_distances
 from hyperspy_rvae.lattice.displacements import coordination
 from hyperspy_rvae.lattice.neighbours import moments, nearest_neighbours, within_reach
 from hyperspy_rvae.lattice.table import select_sublattice
@@ -223,7 +223,8 @@ def neighbours(
     Warns
     -----
     UserWarning
-        If there are no shells, as in an amorphous image, so that coordination means nothing.
+        If there are no shells, as in an amorphous image, so that coordination means nothing, or
+        atoms share a column.
 
     Raises
     ------
@@ -242,6 +243,7 @@ def neighbours(
     pairs = _by_frame(atoms, others, aspect)
     if not any(len(here) and len(there) > (own >= 0).any() for here, there, own, *_ in pairs):
         raise ValueError("no atom has a neighbour in its frame; find more atoms.")
+    _warn_doubled(pairs)
     height, width = image.data.shape[-2:]
     places = atoms[["x", "y"]].to_numpy() * aspect
     depth = np.minimum(places, (np.array([width, height]) - 1) * aspect - places).min(1)
@@ -299,6 +301,21 @@ def _coordination(pairs: list[Pair], atoms: pd.DataFrame, needed: bool) -> tuple
     for here, there, own, rows, _ in pairs:
         count[rows] = within_reach(here, there, reach, itself=bool((own >= 0).any()))
     return count, reach
+
+
+def _warn_doubled(pairs: list[Pair]) -> None:
+    """Flag atoms that share a column with another, among all that can be neighbours."""
+    among = [there for _, there, *_ in pairs if len(there) > 1]
+    if not among:
+        return
+    spacing = float(np.median(np.concatenate([nearest_distances(xy) for xy in among])))
+    twice = sum(int(doubled(xy, spacing).sum()) for xy in among)
+    if twice:
+        warnings.warn(
+            f"{twice} atoms lie within half a spacing of another, as two seeds on one column do; "
+            "they count as neighbours. Take one of each pair out of the table.",
+            stacklevel=3,
+        )
 
 
 def _most_frequent(count: np.ndarray, inside: np.ndarray) -> int:

@@ -118,7 +118,8 @@ def test_atoms_on_a_line_and_two_seeds_on_a_column(sheet):
     s = sheet[0].deepcopy()
     line = np.stack([np.arange(40.0, 400, 10), np.full(36, 200.0)], 1)
     s.set_atoms(np.vstack([line, [[100.5, 200.0]]]))
-    n = s.neighbours()
+    with pytest.warns(UserWarning, match="1 atoms lie within half a spacing"):
+        n = s.neighbours()
     assert n.ids.shape[1] == 2
     assert n.distances.min() == 0.5
 
