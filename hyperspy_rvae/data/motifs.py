@@ -7,8 +7,9 @@ from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize
 from scipy.spatial import KDTree
+
+from hyperspy_rvae.data.springs import relaxed
 
 Kind = Literal["threefold", "fourfold", "edge", "stone-wales"]
 SYMMETRY = {"threefold": 3, "fourfold": 2, "edge": 1, "stone-wales": 1}
@@ -137,26 +138,8 @@ def _stone_wales(places: np.ndarray) -> np.ndarray:
     theirs = (pairs.min(1) < 2) & (outer >= 2)  # now bonds of the one on the same side
     pairs[theirs, 0] = (places[outer[theirs], 1] > 0).astype(int)
     pairs[theirs, 1] = outer[theirs]
-    neighbours = [pairs[(pairs == atom).any(1)].sum(1) - atom for atom in range(len(places))]
-    seconds = np.array([(a, b) for near in neighbours for a in near for b in near if a < b])
     free = np.hypot(*(places - [0.5, 0.0]).T) < 5.5
-
-    def energy(moved: np.ndarray) -> tuple[float, np.ndarray]:
-        at = turned.copy()
-        at[free] = moved.reshape(-1, 2)
-        total, force = 0.0, np.zeros_like(at)
-        for ends, length, stiffness in ((pairs, 1.0, 1.0), (seconds, np.sqrt(3), 0.25)):
-            along = at[ends[:, 1]] - at[ends[:, 0]]
-            distance = np.hypot(*along.T)
-            stretch = stiffness * (distance - length)
-            total += float((stretch * (distance - length)).sum())
-            pull = 2 * (stretch / distance)[:, None] * along
-            np.add.at(force, ends[:, 1], pull)
-            np.add.at(force, ends[:, 0], -pull)
-        return total, force[free].ravel()
-
-    turned[free] = minimize(energy, turned[free].ravel(), jac=True).x.reshape(-1, 2)
-    return turned
+    return relaxed(turned, pairs, free)
 
 
 def _render(

@@ -215,6 +215,8 @@ def move_table(table: pd.DataFrame, axes: Sequence[Axis]) -> pd.DataFrame:
         keep &= (values >= -0.5) & (values < axis.size - 0.5)
         if f"{name}_std" in moved:
             moved[f"{name}_std"] /= abs(axis.step)
+        if f"drift_{name}" in moved:
+            moved[f"drift_{name}"] /= axis.step
     moved = _move_ellipses(moved, x_axis.step, y_axis.step)
     if "amplitude" in moved:  # a volume: sums over pixels keep it, skipped pixels take their share
         moved["amplitude"] /= x_axis.stride * y_axis.stride

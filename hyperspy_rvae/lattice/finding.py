@@ -71,6 +71,22 @@ def estimate_separation(image: np.ndarray) -> float:
     return separation
 
 
+def column_size(image: np.ndarray) -> float:
+    """Size of the columns of an image, bright or dark.
+
+    Parameters
+    ----------
+    image
+        Shape ``(h, w)``.
+
+    Returns
+    -------
+    sigma
+        Of the Laplacian of Gaussian that responds most, in pixels.
+    """
+    return float(_column_sizes(np.asarray(image, dtype=np.float64))[0])
+
+
 def find_positions(
     image: np.ndarray, separation: float | None = None, *, contrast: Contrast = "bright"
 ) -> np.ndarray:

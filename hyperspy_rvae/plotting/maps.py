@@ -42,7 +42,8 @@ def plot_map(
     positions
         Shape ``(n, 2)``, x and y in pixels.
     values
-        Shape ``(n,)``: numbers, or text for one colour a label.
+        Shape ``(n,)``: numbers, or text for one colour a label. Up to ten different whole numbers
+        are labels, too.
     name
         What they are; ``angle`` gets cyclic colours from -pi to pi.
     symmetry
@@ -64,12 +65,12 @@ def plot_map(
     ax = image_axes(ax, image, positions, pixel)
     x, y = positions.T
     options: dict[str, Any] = {"s": marker_area(ax, positions), "linewidths": 0}
-    if not pd.api.types.is_numeric_dtype(values) or values.dtype == bool:
-        labels, codes = np.unique(np.asarray(values, dtype=str), return_inverse=True)
+    if _are_labels(values):
+        labels, codes = np.unique(values.astype(str), return_inverse=True)
         options["cmap"] = "tab10"
         drawn = ax.scatter(x, y, c=codes, **(options | kwargs))
         handles = drawn.legend_elements(num=list(range(len(labels))))[0]
-        ax.legend(handles, labels, title=name)
+        ax.legend(handles, [label or "none" for label in labels], title=name)
         return ax
     if name == "angle":
         values = np.angle(np.exp(1j * symmetry * values)) / symmetry
@@ -82,8 +83,8 @@ def plot_map(
     if name == "angle":
         over = "" if symmetry == 1 else f"/{symmetry}"
         ticks = np.array([-1, -0.5, 0, 0.5, 1]) * np.pi / symmetry
-        labels = [f"−π{over}", f"−π/{2 * symmetry}", "0", f"π/{2 * symmetry}", f"π{over}"]
-        bar.set_ticks(ticks, labels=labels)
+        texts = [f"−π{over}", f"−π/{2 * symmetry}", "0", f"π/{2 * symmetry}", f"π{over}"]
+        bar.set_ticks(ticks.tolist(), labels=texts)
     return ax
 
 
@@ -92,6 +93,12 @@ def marker_area(ax: Axes, positions: np.ndarray) -> float:
     box = ax.get_window_extent().transformed(ax.figure.dpi_scale_trans.inverted())
     share = 72**2 * box.width * box.height / max(1, len(positions))
     return float(np.clip(0.5 * share, 2, 200))
+
+
+def _are_labels(values: np.ndarray) -> bool:
+    if not pd.api.types.is_numeric_dtype(values) or values.dtype == bool:
+        return True
+    return values.dtype.kind in "iu" and len(np.unique(values)) <= 10
 
 
 def _add_colour_bar(ax: Axes, drawn: PathCollection, name: str) -> Colorbar:

@@ -1,9 +1,11 @@
-"""The door: four signal types with a lazy twin each, and the way in from atomap."""
+"""The door: four signal types with a lazy twin each, what they return, the way in from atomap."""
 
 from hyperspy_rvae.signals.atomap import from_atomap
 from hyperspy_rvae.signals.displacements import AtomDisplacements, LazyAtomDisplacements
 from hyperspy_rvae.signals.image import AtomLatticeImage, LazyAtomLatticeImage
 from hyperspy_rvae.signals.latents import AtomLatents, LazyAtomLatents
+from hyperspy_rvae.signals.neighbours import Neighbours
+from hyperspy_rvae.signals.rings import Rings
 from hyperspy_rvae.signals.subimages import AtomSubimages, LazyAtomSubimages
 
 __all__ = [
@@ -15,5 +17,7 @@ __all__ = [
     "LazyAtomLatents",
     "LazyAtomLatticeImage",
     "LazyAtomSubimages",
+    "Neighbours",
+    "Rings",
     "from_atomap",
 ]

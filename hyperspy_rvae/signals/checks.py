@@ -72,3 +72,10 @@ def check_choice(value: object, choices: tuple[object, ...], name: str) -> None:
     """Refuse what is not one of the choices."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {choices}, got {value!r}.")
+
+
+def check_number(value: object, name: str) -> None:
+    """Refuse what is no finite number of pixels."""
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    if not number or not np.isfinite(value):
+        raise ValueError(f"{name} must be a number of pixels, got {value!r}.")

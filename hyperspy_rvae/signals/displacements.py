@@ -175,7 +175,7 @@ def map_displacements(
             f"sublattice and reference are both {reference!r}; displacements need two sublattices."
         )
     axes = record.image_axes(image)
-    factors, name = _units(axes[-1], axes[-2], units)
+    factors, name = vector_units(axes[-1], axes[-2], units)
     vectors = _by_frame(atoms, around)
     return like(
         image,
@@ -209,7 +209,7 @@ def _by_frame(atoms: pd.DataFrame, around: pd.DataFrame) -> np.ndarray:
     return vectors.to_numpy()
 
 
-def _units(x_axis: Any, y_axis: Any, units: Units) -> tuple[np.ndarray, str]:
+def vector_units(x_axis: Any, y_axis: Any, units: Units) -> tuple[np.ndarray, str]:
     """Find what u and v in pixels are to be multiplied with, and the units then."""
     if units == "px":
         return np.ones(2), "px"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -45,12 +45,70 @@ def each_frame(
     alone = len(movie) == 1
     tasks = [
         dask.delayed(_named)(function, frame, number, given, show and alone)
-        for number, (frame, given) in enumerate(zip(movie, arguments, strict=True))
+        for number, (frame, given) in enumerate(zip(single_frames(movie), arguments, strict=True))
     ]
     with ProgressBar() if show and not alone else contextlib.nullcontext():
         tables = dask.compute(*tasks, scheduler=get_scheduler() or "synchronous")
     tables = [table.assign(frame=number) for number, table in enumerate(tables)]
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
+
+
+def single_frames(movie: np.ndarray | da.Array) -> Iterator[Any]:
+    """Give each frame of a movie; of a lazy one as a task that shares its chunk with the others.
+
+    Slices of a dask array would each read the whole chunk again.
+    """
+    if not isinstance(movie, da.Array):
+        yield from movie
+        return
+    whole = movie.rechunk({1: -1, 2: -1})
+    for block, length in zip(whole.to_delayed().ravel(), whole.chunks[0], strict=True):
+        yield from (block[k] for k in range(length))
+
+
+def fold_frames(
+    function: Callable[..., tuple[Any, np.ndarray]],
+    movie: np.ndarray | da.Array,
+    *arguments: Any,
+    show_progressbar: bool | None = None,
+) -> np.ndarray:
+    """Call ``carried, result = function(carried, frame, *arguments)`` frame after frame.
+
+    Every frame is read once. What is carried from one frame to the next is None at the start.
+
+    Parameters
+    ----------
+    function
+        Takes what the frame before left, and an image, shape ``(height, width)``.
+    movie
+        Shape ``(frames, height, width)``.
+    *arguments
+        Further positional arguments.
+    show_progressbar
+        If not given, HyperSpy's preference.
+
+    Returns
+    -------
+    results
+        Stacked, one row a frame.
+    """
+    carried, results = None, []
+    for number, frame in enumerate(single_frames(movie)):
+        both = dask.delayed(_folded)(function, carried, frame, number, arguments)
+        carried, result = both[0], both[1]
+        results.append(result)
+    with ProgressBar() if wants_progress(show_progressbar) else contextlib.nullcontext():
+        return np.stack(dask.compute(*results, scheduler=get_scheduler() or "synchronous"))
+
+
+def each_table(
+    function: Callable[..., Any], tables: Sequence[Any], show_progressbar: bool | None = None
+) -> list[Any]:
+    """Call ``function(table)`` for each frame's atoms, as :func:`each_frame` does for images."""
+    tasks = [dask.delayed(function)(table) for table in tables]
+    show = wants_progress(show_progressbar) and len(tasks) > 1
+    with ProgressBar() if show else contextlib.nullcontext():
+        return list(dask.compute(*tasks, scheduler=get_scheduler() or "synchronous"))
 
 
 def frame_of(image: BaseSignal | np.ndarray, frame: int, shape: tuple[int, int]) -> np.ndarray:
@@ -87,5 +145,18 @@ def _named(
 ) -> pd.DataFrame:
     try:
         return function(np.asarray(frame), *arguments, show_progress=show_progress)
+    except ValueError as error:
+        raise ValueError(f"frame {number}: {error}") from error
+
+
+def _folded(
+    function: Callable[..., tuple[Any, np.ndarray]],
+    carried: Any,
+    frame: np.ndarray,
+    number: int,
+    arguments: tuple[Any, ...],
+) -> tuple[Any, np.ndarray]:
+    try:
+        return function(carried, np.asarray(frame), *arguments)
     except ValueError as error:
         raise ValueError(f"frame {number}: {error}") from error

@@ -12,12 +12,14 @@ from hyperspy.signals import LazySignal2D, Signal2D
 from hyperspy_rvae.lattice.finding import Contrast
 from hyperspy_rvae.lattice.routes import Refinement
 from hyperspy_rvae.lattice.table import as_table
-from hyperspy_rvae.signals import record
+from hyperspy_rvae.signals import record, tracking
 from hyperspy_rvae.signals.atomap import to_atomap
 from hyperspy_rvae.signals.checks import check_image, frame_count
 from hyperspy_rvae.signals.displacements import AtomDisplacements, Units, map_displacements
 from hyperspy_rvae.signals.extraction import Centres, extract
 from hyperspy_rvae.signals.finding import find, find_second, refine
+from hyperspy_rvae.signals.neighbours import neighbours
+from hyperspy_rvae.signals.rings import rings
 from hyperspy_rvae.subimages.windows import Edge
 
 if TYPE_CHECKING:
@@ -260,6 +262,13 @@ class AtomLatticeImage(Signal2D):
     ) -> AtomLatents:
         """Cut subimages and fit a VAE without invariances to them; see :meth:`fit_rvae`."""
         return self.extract_subimages(window_size, sublattice).fit_vae(**parameters)
+
+    measure_drift = tracking.measure_drift
+    track_atoms = tracking.track_atoms
+    seed_atoms = tracking.seed_atoms
+    plot_tracks = tracking.plot_tracks
+    neighbours = neighbours
+    rings = rings
 
     def displacement_map(
         self, sublattice: str = "B", reference: str = "A", *, units: Units = "px"

@@ -10,7 +10,7 @@ from hyperspy.signals import LazySignal1D, Signal1D
 
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import beside
-from hyperspy_rvae.signals.frames import frame_of
+from hyperspy_rvae.signals.maps import map_column
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
@@ -122,30 +122,20 @@ class AtomLatents(Signal1D):
         ValueError
             If there is no such column, `frame` has no atoms, or `symmetry` is no order.
         """
-        from hyperspy_rvae.plotting.maps import plot_map
-
-        everything = self.to_dataframe()
-        if column not in everything:
-            raise ValueError(f"there is no column {column!r}; there are {', '.join(everything)}.")
         if not isinstance(symmetry, int | np.integer) or symmetry < 1:
             raise ValueError(
                 f"symmetry must be a whole number from 1 on, got {symmetry!r}; 3 shows angles "
                 "modulo 120 degrees."
             )
-        here = everything[everything["frame"] == frame]
-        if here.empty:
-            frames = everything["frame"]
-            raise ValueError(
-                f"frame {frame!r} has no atoms; there are frames {frames.min()} to {frames.max()}."
-            )
-        return plot_map(
-            here[["x", "y"]].to_numpy(),
-            here[column].to_numpy(),
+        return map_column(
+            self.to_dataframe(),
             column,
+            frame,
+            image,
+            record.image_shape(self),
+            record.pixel(self),
+            ax,
             symmetry=symmetry,
-            image=None if image is None else frame_of(image, frame, record.image_shape(self)),
-            pixel=record.pixel(self),
-            ax=ax,
             **kwargs,
         )
 

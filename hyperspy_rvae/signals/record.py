@@ -190,6 +190,18 @@ def pixel(signal: BaseSignal) -> tuple[float, float, str]:
     return abs(x_axis.scale), abs(y_axis.scale), x_axis.units
 
 
+def image_pixel(image: BaseSignal) -> tuple[float, float, str]:
+    """Width and height of an image's pixel as it is now, and their units ("" where undefined)."""
+    y_axis, x_axis = image_axes(image)[-2:]
+    return abs(x_axis.scale), abs(y_axis.scale), x_axis.units
+
+
+def pixel_aspect(image: BaseSignal) -> float:
+    """Height of an image's pixel over its width; 1 where the axes have different units."""
+    y_axis, x_axis = image_axes(image)[-2:]
+    return abs(y_axis.scale / x_axis.scale) if y_axis.units == x_axis.units else 1.0
+
+
 def image_shape(signal: BaseSignal) -> tuple[int, int]:
     """Height and width in pixels of the image that the atoms are on."""
     y_axis, x_axis = stored_axes(signal)[-2:]

@@ -1,0 +1,1 @@
+"""What it means: clusters of local configurations."""
