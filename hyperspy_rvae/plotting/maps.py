@@ -28,6 +28,7 @@ def plot_map(
     values: np.ndarray,
     name: str,
     *,
+    units: str | None = None,
     image: np.ndarray | None = None,
     pixel: Pixel = (1.0, 1.0, ""),
     ax: Axes | None = None,
@@ -43,6 +44,8 @@ def plot_map(
         Shape ``(n,)``: numbers, or text for one colour a label.
     name
         What they are; ``angle`` gets cyclic colours from -pi to pi.
+    units
+        Units of the values; if not given, those usual for `name`.
     image
         Image to draw below, shape ``(height, width)``.
     pixel
@@ -73,7 +76,9 @@ def plot_map(
         low, high = np.nanpercentile(values, [1, 99]) if np.isfinite(values).any() else (0.0, 1.0)
         options |= {"cmap": SEQUENTIAL, "vmin": low, "vmax": high}
     drawn = ax.scatter(x, y, c=values, **(options | kwargs))
-    _add_colour_bar(ax, drawn, name)
+    _add_colour_bar(
+        ax, drawn, name, UNITS.get(name.removesuffix("_std")) if units is None else units
+    )
     return ax
 
 
@@ -84,8 +89,7 @@ def marker_area(ax: Axes, positions: np.ndarray) -> float:
     return float(np.clip(0.5 * share, 2, 200))
 
 
-def _add_colour_bar(ax: Axes, drawn: PathCollection, name: str) -> None:
-    units = UNITS.get(name.removesuffix("_std"))
+def _add_colour_bar(ax: Axes, drawn: PathCollection, name: str, units: str | None) -> None:
     bar = ax.figure.colorbar(drawn, ax=ax, label=f"{name} ({units})" if units else name)
     if name == "angle":
         bar.set_ticks(

@@ -1,19 +1,22 @@
-"""The door: four signal types with a lazy twin each, and the way in from atomap."""
+"""The door: five signal types with a lazy twin each, and the way in from atomap."""
 
 from hyperspy_rvae.signals.atomap import from_atomap
 from hyperspy_rvae.signals.displacements import AtomDisplacements, LazyAtomDisplacements
 from hyperspy_rvae.signals.image import AtomLatticeImage, LazyAtomLatticeImage
 from hyperspy_rvae.signals.latents import AtomLatents, LazyAtomLatents
+from hyperspy_rvae.signals.properties import AtomProperties, LazyAtomProperties
 from hyperspy_rvae.signals.subimages import AtomSubimages, LazyAtomSubimages
 
 __all__ = [
     "AtomDisplacements",
     "AtomLatents",
     "AtomLatticeImage",
+    "AtomProperties",
     "AtomSubimages",
     "LazyAtomDisplacements",
     "LazyAtomLatents",
     "LazyAtomLatticeImage",
+    "LazyAtomProperties",
     "LazyAtomSubimages",
     "from_atomap",
 ]

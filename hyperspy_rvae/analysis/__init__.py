@@ -1,0 +1,1 @@
+"""What it means: denoising, groups and classes of atoms; scikit-learn does the work."""

@@ -1,0 +1,169 @@
+"""From values and vectors to figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hyperspy_rvae.lattice.mesh import square_offsets
+from hyperspy_rvae.signals import record
+from hyperspy_rvae.signals.frames import frame_of
+from hyperspy_rvae.signals.neighbourhood import neighbours_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from hyperspy_rvae.signals.values import AtomValues
+    from hyperspy_rvae.signals.vectors import AtomVectors
+
+DIVERGING = "RdBu_r"
+XY, UV = ["x", "y"], ["u", "v"]
+
+
+def draw_map(
+    signal: AtomValues,
+    column: str,
+    frame: int,
+    image: Any,
+    ax: Axes | None,
+    options: dict[str, Any],
+) -> Axes:
+    """Draw one number per atom; as ``AtomValues.plot_map``."""
+    from hyperspy_rvae.plotting.maps import plot_map
+
+    table = _everything(signal)
+    if column not in table:
+        raise ValueError(f"there is no column {column!r}; there are {', '.join(table)}.")
+    here = table[table["frame"] == frame]
+    if here.empty:
+        frames = table["frame"]
+        raise ValueError(
+            f"frame {frame!r} has no atoms; there are frames {frames.min()} to {frames.max()}."
+        )
+    values = here[column].to_numpy()
+    if column in ("cluster", "class", "domain"):
+        values = _named(signal, column, values)
+    elif column in signal.columns and (values < 0).any() and (values > 0).any():
+        most = float(np.nanquantile(np.abs(values), 0.99))
+        options = {"cmap": DIVERGING, "vmin": -most, "vmax": most} | options
+    return plot_map(
+        here[XY].to_numpy(),
+        values,
+        column,
+        units=signal.units_of(column),
+        image=_image(signal, image, frame),
+        pixel=record.pixel(signal),
+        ax=ax,
+        **options,
+    )
+
+
+def draw_vectors(
+    signal: AtomVectors, column: str | None, frame: int, image: Any, options: dict[str, Any]
+) -> Axes:
+    """Draw arrows; as ``AtomVectors.plot``."""
+    from hyperspy_rvae.plotting.temul import plot_vectors
+    from hyperspy_rvae.plotting.vectors import plot_groups
+
+    here = signal.vectors_of(frame)
+    if column is None and "plot_style" not in options:
+        column = next((name for name in ("class", "cluster") if name in here), None)
+    seen = {
+        "units": signal.units,
+        "image": _image(signal, image, frame),
+        "pixel": record.pixel(signal),
+    }
+    if column is None:
+        return plot_vectors(here[XY].to_numpy(), here[UV].to_numpy(), **seen, **options)
+    from hyperspy_rvae.signals.grouping import group_labels
+
+    labels = group_labels(signal, column).loc[here.index].to_numpy()
+    save = options.pop("save", None)
+    names = dict(enumerate(_class_names(signal))) if column == "class" else None
+    ax = plot_groups(
+        here[XY].to_numpy(), here[UV].to_numpy(), labels, column, names=names, **seen, **options
+    )
+    if save is not None:
+        ax.figure.savefig(save, bbox_inches="tight")
+    return ax
+
+
+def draw_comparison(
+    signal: AtomVectors, other: AtomVectors, frame: int, image: Any, options: dict[str, Any]
+) -> np.ndarray:
+    """Draw two fields; as ``AtomVectors.plot_comparison``."""
+    from hyperspy_rvae.plotting.vectors import plot_comparison
+
+    if signal.units != other.units:
+        raise ValueError(f"these vectors are in {signal.units} and the others in {other.units}.")
+    left, right = signal.vectors_of(frame), other.vectors_of(frame)
+    return plot_comparison(
+        (left[XY].to_numpy(), right[XY].to_numpy()),
+        (left[UV].to_numpy(), right[UV].to_numpy()),
+        units=signal.units,
+        image=_image(signal, image, frame),
+        pixel=record.pixel(signal),
+        **options,
+    )
+
+
+def draw_histograms(signal: AtomVectors, frame: int | None, bins: int) -> np.ndarray:
+    """Draw histograms; as ``AtomVectors.plot_histograms``."""
+    from hyperspy_rvae.plotting.vectors import plot_histograms
+
+    rows = signal.vector_rows() if frame is None else signal.vectors_of(frame)
+    return plot_histograms(rows[UV].to_numpy(), bins=bins, units=signal.units)
+
+
+def draw_tsne(
+    signal: AtomVectors,
+    column: str | None,
+    radius: int,
+    perplexity: float,
+    seed: int | None,
+    ax: Axes | None,
+    options: dict[str, Any],
+) -> Axes:
+    """Draw an embedding; as ``AtomVectors.plot_tsne``."""
+    from hyperspy_rvae.analysis.classification import embed
+    from hyperspy_rvae.analysis.patches import patches
+    from hyperspy_rvae.plotting.vectors import plot_embedding
+    from hyperspy_rvae.signals.denoising import check_radius
+
+    check_radius(radius, least=0)
+    rows, offsets = signal.vector_rows(), square_offsets(radius)
+    if len(rows) < 4:
+        raise ValueError(f"{len(rows)} vectors are too few to lay out; at least 4 are needed.")
+    table = _everything(signal).loc[rows.index]
+    name = "angle" if column is None else column
+    if name not in table:
+        raise ValueError(f"there is no column {name!r}; there are {', '.join(table)}.")
+    samples = patches(rows[UV].to_numpy(), neighbours_of(rows, offsets), offsets)
+    places = embed(samples.reshape(len(samples), -1), perplexity, seed)
+    return plot_embedding(places, table[name].to_numpy(), name, ax=ax, **options)
+
+
+def _everything(signal: AtomValues) -> pd.DataFrame:
+    """All columns that can be drawn: magnitude and angle besides those of the table."""
+    table = signal.to_dataframe()
+    if set(UV) <= set(signal.columns):
+        table["magnitude"] = np.hypot(table["u"], table["v"])
+        table["angle"] = np.arctan2(0.0 - table["v"], table["u"])
+    return table
+
+
+def _image(signal: AtomValues, image: Any, frame: int) -> np.ndarray | None:
+    return None if image is None else frame_of(image, frame, record.image_shape(signal))
+
+
+def _class_names(signal: AtomValues) -> list[str]:
+    described = record.read(signal, "displacement") or {}
+    return list(described.get("classes", {}).get("names", []))
+
+
+def _named(signal: AtomValues, column: str, values: np.ndarray) -> np.ndarray:
+    """Names of groups, as text, so that each gets a colour of its own."""
+    names = dict(enumerate(_class_names(signal))) if column == "class" else {}
+    return np.array(["none" if v == -1 else names.get(int(v), str(v)) for v in values])
