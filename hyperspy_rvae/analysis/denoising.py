@@ -83,7 +83,9 @@ def count_components(samples: np.ndarray, components: int | float | None) -> int
         components that explain so much of the variance; None for :func:`cross_validate`.
     """
     if components is None:
-        return int(np.argmin(cross_validate(samples)))
+        errors = (cross_validate(samples) ** 2).sum(-1)
+        more = errors - errors[np.argmin(errors.mean(axis=1))]
+        return int(np.argmax(more.mean(axis=1) <= more.std(axis=1) / np.sqrt(len(samples))))
     if isinstance(components, (int, np.integer)):
         return int(components)
     flat = samples.reshape(len(samples), -1)
@@ -92,7 +94,7 @@ def count_components(samples: np.ndarray, components: int | float | None) -> int
 
 
 def cross_validate(samples: np.ndarray) -> np.ndarray:
-    """Error of an atom's vector as its neighbours predict it, against the number of components.
+    """Predict each atom's vector from its neighbours', with more and more components.
 
     The atom's own vector is left out of its sample, the rest is fitted by the principal
     components without it, and they predict it. Noise that differs from atom to atom cannot be
@@ -105,8 +107,9 @@ def cross_validate(samples: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    error
-        Root mean square per number of components, 0 first; that of 0 is the error of the mean.
+    errors
+        Predicted minus given, shape ``(components, n, c)``; first those of no component, which are
+        the errors of the mean.
     """
     count, places, parts = samples.shape
     flat = samples.reshape(count, -1)
@@ -114,11 +117,11 @@ def cross_validate(samples: np.ndarray) -> np.ndarray:
     most = max(1, min(count - 1, (places - 1) * parts) // 2)
     loadings = np.linalg.svd(flat - mean, full_matrices=False)[2][:most].T
     own, others = loadings[:parts], loadings[parts:]
-    errors = [np.sqrt(((flat - mean)[:, :parts] ** 2).mean())]
+    errors = [(mean - flat)[:, :parts]]
     for number in range(1, most + 1):
         scores = (flat - mean)[:, parts:] @ np.linalg.pinv(others[:, :number]).T
         predicted = scores @ own[:, :number].T + mean[:parts]
-        errors.append(np.sqrt(((predicted - flat[:, :parts]) ** 2).mean()))
+        errors.append(predicted - flat[:, :parts])
     return np.array(errors)
 
 

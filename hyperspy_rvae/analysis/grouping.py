@@ -37,23 +37,28 @@ def features_of(vectors: np.ndarray, features: Features) -> np.ndarray:
 
 
 def find_groups(
-    values: np.ndarray,
+    vectors: np.ndarray,
     n: int | None = None,
     algorithm: Algorithm | Any = "gmm",
+    features: Features = "direction",
     seed: int | None = None,
 ) -> np.ndarray:
-    """Cluster rows of features.
+    """Cluster vectors.
 
     Parameters
     ----------
-    values
-        Shape ``(n, features)``, finite, numbers around 1.
+    vectors
+        Shape ``(n, 2)``, u right and v down, finite.
     n
         Number of groups. If None, "gmm" takes the number from 1 to 8 with the least Bayesian
-        information criterion, "kmeans" and "agglomerative" that from 2 to 8 with the largest
-        mean silhouette; the other algorithms find it themselves.
+        information criterion, "kmeans" and "agglomerative" that from 2 to 8 with the largest mean
+        silhouette; the other algorithms find it themselves.
     algorithm
         Name, or a scikit-learn clustering, which is left as it is.
+    features
+        As in :func:`features_of`. The mixture takes a direction as the angle from where the circle
+        is emptiest, in which its Gaussians are groups of directions; all else take cosine and
+        sine.
     seed
         Of the start.
 
@@ -62,6 +67,9 @@ def find_groups(
     labels
         Shape ``(n,)``, the largest group 0; -1 is noise, where the algorithm knows noise.
     """
+    values = features_of(vectors, features)
+    if isinstance(algorithm, str) and algorithm == "gmm" and features == "direction":
+        values = _unrolled(values)
     if not isinstance(algorithm, str):
         from sklearn.base import clone
 
@@ -157,12 +165,26 @@ def _model(algorithm: str, n: int, seed: int | None) -> Any:
     return cluster.AgglomerativeClustering(n)
 
 
+def _unrolled(values: np.ndarray) -> np.ndarray:
+    """Give the angle from where the circle is emptiest, shape ``(n, 1)``, so that no group meets the seam.
+
+    Gaussians of cosine and sine would follow the bend of an arc of directions by splitting it.
+    """
+    angle = np.arctan2(values[:, 1], values[:, 0])
+    edges = np.linspace(-np.pi, np.pi, 361)
+    counts = np.histogram(angle, edges)[0]
+    crowd = np.fft.fft(np.exp(20 * (np.cos(edges[:-1] - edges[0]) - 1)))
+    density = np.fft.ifft(np.fft.fft(counts) * crowd).real
+    seam = edges[np.argmin(density)]
+    return np.mod(angle - seam, 2 * np.pi)[:, None]
+
+
 def _density(values: np.ndarray, algorithm: str) -> np.ndarray:
     """DBSCAN and HDBSCAN, with a scale taken from the data."""
     from sklearn import cluster
     from sklearn.neighbors import NearestNeighbors
 
-    least = max(5, len(values) // 50)
+    least = max(5, len(values) // 20)
     if algorithm == "hdbscan":
         return cluster.HDBSCAN(min_cluster_size=least, copy=True).fit_predict(values)
     crowd = min(least, len(values))

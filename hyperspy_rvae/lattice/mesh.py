@@ -78,7 +78,7 @@ def lattice_indices(positions: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         Whole numbers, shape ``(n, 2)``; (0, 0) is the atom nearest to the middle.
     """
     points = np.asarray(positions, dtype=np.float64)
-    steps = np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
+    steps = square_offsets(1)[1:]
     neighbours = lattice_neighbours(points, vectors, steps)
     start = int(np.argmin(((points - points.mean(0)) ** 2).sum(1)))
     straight = np.rint((points - points[start]) @ np.linalg.inv(vectors)).astype(np.int64)

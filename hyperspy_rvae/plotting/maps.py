@@ -68,7 +68,7 @@ def plot_map(
         options["cmap"] = "tab10"
         drawn = ax.scatter(x, y, c=codes, **(options | kwargs))
         handles = drawn.legend_elements(num=list(range(len(labels))))[0]
-        ax.legend(handles, labels, title=name)
+        ax.legend(handles, labels, title=name, loc="upper left", bbox_to_anchor=(1.02, 1.0))
         return ax
     if name == "angle":
         options |= {"cmap": CYCLIC, "vmin": -np.pi, "vmax": np.pi}

@@ -221,10 +221,12 @@ def plot_embedding(
 def add_colour_wheel(ax: Axes, cmap: str = CYCLIC) -> Axes:
     """Add a wheel beside axes that says which colour is which direction."""
     wheel = ax.inset_axes((1.04, 0.0, 0.24, 0.24), projection="polar")
-    edges = np.linspace(-np.pi, np.pi, 181)
-    wheel.pcolormesh(edges, [0.45, 1.0], ((edges[1:] + edges[:-1]) / 2)[None], cmap=cmap)
+    edges = np.linspace(0, 2 * np.pi, 181)
+    middle = (edges[1:] + edges[:-1]) / 2
+    angle = np.where(middle > np.pi, middle - 2 * np.pi, middle)
+    wheel.pcolormesh(edges, [0.45, 1.0], angle[None], cmap=cmap, vmin=-np.pi, vmax=np.pi)
     wheel.set(yticks=[], ylim=(0, 1))
-    wheel.set_xticks([0, np.pi / 2, np.pi, -np.pi / 2], ["0", "π/2", "π", "−π/2"], fontsize=8)
+    wheel.set_xticks(np.pi * np.array([0, 0.5, 1, 1.5]), ["0", "π/2", "π", "−π/2"], fontsize=8)
     wheel.tick_params(pad=-2)
     wheel.grid(False)
     wheel.spines["polar"].set_visible(False)
@@ -242,7 +244,7 @@ def _arrows(positions: np.ndarray, vectors: np.ndarray) -> dict[str, Any]:
         "scale_units": "xy",
         "scale": arrow_scale(positions, vectors),
         "pivot": "middle",
-        "width": 0.004,
+        "width": 0.005,
     }
 
 

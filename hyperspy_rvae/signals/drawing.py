@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hyperspy_rvae.signals.vectors import AtomVectors
 
 DIVERGING = "RdBu_r"
+MOST_COLOURS = 8  # of ten; two are for the others and for none
 XY, UV = ["x", "y"], ["u", "v"]
 
 
@@ -164,6 +165,7 @@ def _class_names(signal: AtomValues) -> list[str]:
 
 
 def _named(signal: AtomValues, column: str, values: np.ndarray) -> np.ndarray:
-    """Names of groups, as text, so that each gets a colour of its own."""
+    """Names of groups, as text, so that each of the largest gets a colour of its own."""
     names = dict(enumerate(_class_names(signal))) if column == "class" else {}
-    return np.array(["none" if v == -1 else names.get(int(v), str(v)) for v in values])
+    known = {-1: "none"} | {k: str(k) for k in range(MOST_COLOURS)} | names
+    return np.array([known.get(int(value), "others") for value in values])

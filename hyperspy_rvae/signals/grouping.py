@@ -14,7 +14,6 @@ from hyperspy_rvae.analysis.grouping import (
     Features,
     connected_parts,
     describe_groups,
-    features_of,
     find_groups,
 )
 from hyperspy_rvae.analysis.patches import patches
@@ -45,7 +44,7 @@ def cluster(
     rows = signal.vector_rows()
     _check_algorithm(algorithm)
     _check_number(n, algorithm, len(rows))
-    labels = find_groups(features_of(rows[["u", "v"]].to_numpy(), features), n, algorithm, seed)
+    labels = find_groups(rows[["u", "v"]].to_numpy(), n, algorithm, features, seed)
     _logger.info("%d groups, %d atoms in none", labels.max() + 1, np.sum(labels == -1))
     return alike(signal, columns={"cluster": _on_axis(signal, rows, labels)})
 
