@@ -78,12 +78,12 @@ def find_groups(
         return _by_size(_density(values, algorithm))
     if n is not None:
         return _by_size(_model(algorithm, n, seed).fit_predict(values))
+    most = min(MOST_GROUPS, len(np.unique(values.round(6), axis=0)))
     if algorithm == "gmm":
-        most = min(MOST_GROUPS, len(values) // 5)
-        models = [_model("gmm", k, seed).fit(values) for k in range(1, max(1, most) + 1)]
+        most = max(1, min(most, len(values) // 5))
+        models = [_model("gmm", k, seed).fit(values) for k in range(1, most + 1)]
         return _by_size(min(models, key=lambda model: model.bic(values)).predict(values))
-    most = min(MOST_GROUPS, len(values) - 1)
-    tries = [_model(algorithm, k, seed).fit_predict(values) for k in range(2, most + 1)]
+    tries = [_model(algorithm, k, seed).fit_predict(values) for k in range(1, most + 1)]
     return _by_size(max(tries, key=lambda labels: _silhouette(values, labels)))
 
 
@@ -166,9 +166,10 @@ def _model(algorithm: str, n: int, seed: int | None) -> Any:
 
 
 def _unrolled(values: np.ndarray) -> np.ndarray:
-    """Give the angle from where the circle is emptiest, shape ``(n, 1)``, so that no group meets the seam.
+    """Measure the angle from where the circle is emptiest, shape ``(n, 1)``.
 
-    Gaussians of cosine and sine would follow the bend of an arc of directions by splitting it.
+    So no group meets the seam. Gaussians of cosine and sine would follow the bend of an arc of
+    directions by splitting it.
     """
     angle = np.arctan2(values[:, 1], values[:, 0])
     edges = np.linspace(-np.pi, np.pi, 361)

@@ -11,7 +11,7 @@ from hyperspy_rvae.lattice.mesh import TOLERANCE, lattice_indices
 from hyperspy_rvae.lattice.sites import cell_sites
 
 OUTLIER = 4.0  # robust standard deviations
-FEWEST_IN_PLANE = 3
+FEWEST_IN_PLANE = 4
 
 
 def cell_places(
@@ -153,7 +153,8 @@ def plane_crossings(
 ) -> np.ndarray:
     """Places where straight lines through the planes along a cross those along b.
 
-    A line is fitted to each plane of reference atoms. Between planes it is interpolated to the
+    A line is fitted to each plane of reference atoms: halfway between its two halves, which have
+    one slope, as temul's line between the ends of a plane. Between planes it is interpolated to the
     place in the cell; with `position` (0, 0) and the atoms as their own reference, the ideal
     place is on the atom's own two planes.
 
@@ -169,7 +170,7 @@ def plane_crossings(
     Returns
     -------
     ideal
-        Shape ``(n, 2)``; NaN where a plane has fewer than three atoms.
+        Shape ``(n, 2)``; NaN where a plane has fewer than four atoms.
     """
     along_a = _lines(reference, indices[:, 0], indices[:, 1])
     along_b = _lines(reference, indices[:, 1], indices[:, 0])
@@ -230,14 +231,20 @@ def mean_over_time(frames: list[np.ndarray], spacing: float) -> list[np.ndarray]
 
 
 def _lines(positions: np.ndarray, along: np.ndarray, which: np.ndarray) -> dict[int, np.ndarray]:
-    """Point and direction of a straight line through each plane, shape ``(2, 2)``."""
+    """Point and direction of a straight line through each plane, shape ``(2, 2)``.
+
+    Both halves of a plane have one slope and a place each, and the line lies between the two, so
+    that a domain wall in the middle moves it to neither side.
+    """
     lines = {}
     for plane in np.unique(which):
         here = which == plane
         if here.sum() < FEWEST_IN_PLANE:
             continue
-        steps = np.column_stack([np.ones(here.sum()), along[here]])
-        lines[int(plane)] = np.linalg.lstsq(steps, positions[here], rcond=None)[0]
+        late = along[here] > np.median(along[here])
+        steps = np.column_stack([~late, late, along[here]])
+        first, last, slope = np.linalg.lstsq(steps, positions[here], rcond=None)[0]
+        lines[int(plane)] = np.array([(first + last) / 2, slope])
     return lines
 
 

@@ -135,7 +135,7 @@ class AtomDisplacements(AtomVectors):
         samples
             ``(atom | neighbour component)``: u and v of the atom, then of its neighbours by
             distance. A plain signal: ``samples.decomposition()`` and
-            ``samples.plot_explained_variance_ratio()`` give the scree plot.
+            ``samples.plot_scree_plot()`` give the scree plot.
         """
         from hyperspy_rvae.signals.denoising import neighbourhoods
 

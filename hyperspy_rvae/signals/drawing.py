@@ -150,8 +150,7 @@ def _everything(signal: AtomValues) -> pd.DataFrame:
     """All columns that can be drawn: magnitude and angle besides those of the table."""
     table = signal.to_dataframe()
     if set(UV) <= set(signal.columns):
-        table["magnitude"] = np.hypot(table["u"], table["v"])
-        table["angle"] = np.arctan2(0.0 - table["v"], table["u"])
+        table["magnitude"], table["angle"] = signal.magnitude(), signal.angle()
     return table
 
 

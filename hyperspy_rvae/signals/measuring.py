@@ -192,7 +192,7 @@ def _count_gaps(found: pd.DataFrame, method: Ideal) -> None:
     why = {
         "neighbours": "a reference atom around them is missing",
         "cells": "their cell of the reference is not whole",
-        "planes": "a plane of theirs has fewer than three atoms",
+        "planes": "a plane of theirs has fewer than four atoms",
         "time": "they were seen in one frame only",
     }.get(method, "their frame has no reference atoms")
     if gaps == len(found):

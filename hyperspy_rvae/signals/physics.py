@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 import pandas as pd
 from scipy.constants import elementary_charge
@@ -85,22 +84,6 @@ def tilt_map(image: AtomLatticeImage, sublattice: str, centre: str) -> AtomPrope
     units = {"tilt": "rad", "staggered": "rad"}
     noted = {"sublattice": sublattice, "centre": centre}
     return as_properties(image, out.to_numpy(), atoms.index.to_numpy(), units, table, **noted)
-
-
-def magnitude(signal: AtomVectors) -> AtomProperties:
-    """Lengths; as ``AtomVectors.magnitude``."""
-    signal.units_of("u")
-    data = (_components(signal) ** 2).sum(-1, keepdims=True) ** 0.5
-    return as_properties(signal, data, record.atom_ids(signal), {"magnitude": signal.units})
-
-
-def angle(signal: AtomVectors) -> AtomProperties:
-    """Directions; as ``AtomVectors.angle``."""
-    data = _components(signal)
-    xp = da if isinstance(data, da.Array) else np
-    # 0 - v, so that a vector to the left has the angle pi and not -pi
-    data = xp.arctan2(0.0 - data[:, 1:], data[:, :1])
-    return as_properties(signal, data, record.atom_ids(signal), {"angle": "rad"})
 
 
 def gradient_map(signal: AtomVectors) -> AtomProperties:
@@ -187,12 +170,6 @@ def _reference_cell(
 def inside_image(image: AtomLatticeImage, atoms: pd.DataFrame, roi: Any) -> np.ndarray:
     """Whether atoms of an image lie in a HyperSpy ROI, shape ``(n,)``."""
     return inside(record.image_axes(image), atoms, roi)
-
-
-def _components(signal: AtomVectors) -> Any:
-    if signal.columns != ["u", "v"]:
-        raise ValueError(f"both components are needed, there is {signal.columns}.")
-    return signal.data
 
 
 def _angstrom(signal: AtomDisplacements) -> np.ndarray:

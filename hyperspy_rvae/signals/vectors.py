@@ -50,10 +50,7 @@ class AtomVectors(AtomValues):
         ValueError
             If a component was cut off, or no atom has a vector.
         """
-        missing = [name for name in COMPONENTS if name not in self.columns]
-        if missing:
-            raise ValueError(f"the component {missing[0]} was cut off; take both before slicing.")
-        rows = self.to_dataframe().dropna(subset=list(COMPONENTS))
+        rows = self._components().dropna(subset=list(COMPONENTS))
         if rows.empty:
             raise ValueError("no atom has a vector; all are NaN.")
         return rows
@@ -75,17 +72,25 @@ class AtomVectors(AtomValues):
             )
         return here
 
-    def magnitude(self) -> AtomProperties:
-        """Length of each vector, in :attr:`units`: ``(atom | property)``."""
-        from hyperspy_rvae.signals.physics import magnitude
+    def _components(self) -> pd.DataFrame:
+        missing = [name for name in COMPONENTS if name not in self.columns]
+        if missing:
+            raise ValueError(f"the component {missing[0]} was cut off; take both before slicing.")
+        return self.to_dataframe()
 
-        return magnitude(self)
+    def magnitude(self) -> pd.Series:
+        """Length of each vector, in :attr:`units`, by atom id; NaN where there is none."""
+        table = self._components()
+        return np.hypot(table["u"], table["v"]).rename("magnitude")
 
-    def angle(self) -> AtomProperties:
-        """Direction of each vector, radians, counter-clockwise as displayed, in (-pi, pi]."""
-        from hyperspy_rvae.signals.physics import angle
+    def angle(self) -> pd.Series:
+        """Direction of each vector by atom id, radians, counter-clockwise as displayed.
 
-        return angle(self)
+        In (-pi, pi]; 0 is to the right. NaN where there is no vector.
+        """
+        table = self._components()
+        # 0 - v, so that a vector to the left has the angle pi and not -pi
+        return np.arctan2(0.0 - table["v"], table["u"]).rename("angle")
 
     def gradient_map(self) -> AtomProperties:
         """Divergence and curl of the field, and its gradient, from the four neighbours.

@@ -44,7 +44,7 @@ def test_the_error_against_the_truth_falls_by_half(method, wall):
 @pytest.mark.parametrize("method", ["pca", "kernel", "sparse", "robust", "ica", "nmf"])
 @pytest.mark.parametrize("noise", [0.15, 0.25])
 def test_a_sharp_wall_is_smeared_by_no_more_than_one_cell(method, noise):
-    place, true, noisy, neighbours = crystal("sharp", noise)
+    place, _, noisy, neighbours = crystal("sharp", noise)
     found, _ = denoise_vectors(noisy, neighbours, OFFSETS, method, seed=0)
     profile = np.array(
         [(found[place[:, 0] == x] @ [0, 1]).mean() / 0.6 for x in (-1.5, -0.5, 0.5, 1.5)]
