@@ -12,6 +12,7 @@ Features = Literal["direction", "vectors"]
 MOST_GROUPS = 8
 COUNTED = ("gmm", "kmeans", "agglomerative")
 SILHOUETTE_SAMPLE = 5000
+NARROWEST = 0.15  # rad, or of the root mean square: no group is taken to be narrower
 
 
 def features_of(vectors: np.ndarray, features: Features) -> np.ndarray:
@@ -157,7 +158,7 @@ def _model(algorithm: str, n: int, seed: int | None) -> Any:
     if algorithm == "gmm":
         from sklearn.mixture import GaussianMixture
 
-        return GaussianMixture(n, n_init=5, reg_covar=1e-4, random_state=seed)
+        return GaussianMixture(n, n_init=5, reg_covar=NARROWEST**2, random_state=seed)
     from sklearn import cluster
 
     if algorithm == "kmeans":

@@ -10,9 +10,9 @@ from hyperspy_rvae.lattice.mesh import square_offsets
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.frames import frame_of
 from hyperspy_rvae.signals.neighbourhood import neighbours_of
+from hyperspy_rvae.signals.regions import everything
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
     from hyperspy_rvae.signals.values import AtomValues
@@ -34,7 +34,7 @@ def draw_map(
     """Draw one number per atom; as ``AtomValues.plot_map``."""
     from hyperspy_rvae.plotting.maps import plot_map
 
-    table = _everything(signal)
+    table = everything(signal)
     if column not in table:
         raise ValueError(f"there is no column {column!r}; there are {', '.join(table)}.")
     here = table[table["frame"] == frame]
@@ -137,21 +137,13 @@ def draw_tsne(
     rows, offsets = signal.vector_rows(), square_offsets(radius)
     if len(rows) < 4:
         raise ValueError(f"{len(rows)} vectors are too few to lay out; at least 4 are needed.")
-    table = _everything(signal).loc[rows.index]
+    table = everything(signal).loc[rows.index]
     name = "angle" if column is None else column
     if name not in table:
         raise ValueError(f"there is no column {name!r}; there are {', '.join(table)}.")
     samples = patches(rows[UV].to_numpy(), neighbours_of(rows, offsets), offsets)
     places = embed(samples.reshape(len(samples), -1), perplexity, seed)
     return plot_embedding(places, table[name].to_numpy(), name, ax=ax, **options)
-
-
-def _everything(signal: AtomValues) -> pd.DataFrame:
-    """All columns that can be drawn: magnitude and angle besides those of the table."""
-    table = signal.to_dataframe()
-    if set(UV) <= set(signal.columns):
-        table["magnitude"], table["angle"] = signal.magnitude(), signal.angle()
-    return table
 
 
 def _image(signal: AtomValues, image: Any, frame: int) -> np.ndarray | None:

@@ -147,6 +147,14 @@ def to_image(signal: AtomValues, columns: str | list[str], frame: int, step: int
     return image
 
 
+def everything(signal: AtomValues) -> pd.DataFrame:
+    """Give all that can be seen: the table, the numbers, and magnitude and angle of vectors."""
+    table = signal.to_dataframe()
+    if hasattr(signal, "magnitude") and {"u", "v"} <= set(signal.columns):
+        table["magnitude"], table["angle"] = signal.magnitude(), signal.angle()
+    return table
+
+
 def frame_rows(signal: AtomValues, frame: int, *, drop: bool = True) -> pd.DataFrame:
     """Rows of one frame, those without numbers left out unless told otherwise.
 
@@ -155,7 +163,7 @@ def frame_rows(signal: AtomValues, frame: int, *, drop: bool = True) -> pd.DataF
     ValueError
         If there are none.
     """
-    table = signal.to_dataframe()
+    table = everything(signal)
     here = table[table["frame"] == frame]
     here = here.dropna(subset=signal.columns) if drop else here
     if here.empty:

@@ -70,6 +70,8 @@ def test_a_map_is_regular_calibrated_and_no_longer_one_of_atoms(polar, tmp_path)
     assert np.isnan(maps.data[0, 0, 0])
     one = d.to_image("cluster")
     assert one.data.shape == image.data.shape
+    length = d.to_image("magnitude").isig[2.0:3.0, 4.0:5.0].data
+    np.testing.assert_allclose(length, np.hypot(7.0, 18.0), atol=1e-6)
     maps.save(tmp_path / "map.hspy")
     assert not maps.metadata.has_item("Atoms")
     assert image.strain_map("A").to_image("exx").data.shape == image.data.shape
