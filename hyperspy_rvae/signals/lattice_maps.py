@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hyperspy.signals import Signal2D
+from hyperspy_rvae.signals.prepared import PreparedImage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hyperspy_rvae.signals.properties import AtomProperties
 
 
-class LatticeMaps(Signal2D):
+class LatticeMaps(PreparedImage):
     """An image whose table of atoms gives maps of displacement, strain, tilt and cells."""
 
     def displacement_map(
