@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hyperspy_rvae.analysis.patches import overlapped_mean, patches
+from hyperspy_rvae.analysis.pursuit import pursue_principal_components
 
 Denoising = Literal[
     "pca", "incremental", "kernel", "sparse", "robust", "ica", "nmf", "gaussian", "median"
@@ -22,15 +23,77 @@ GAUSSIAN_WIDTH = 1.0  # lattice steps
 SPARE = 3.0  # times the usual price of what is sparse; at 1 a wall counts as sparse and is lost
 
 
+class PatchDenoiser:
+    """Rebuild samples from a few components of theirs.
+
+    Parameters
+    ----------
+    method
+        Name of a decomposition, or a scikit-learn transformer with ``fit_transform`` and
+        ``inverse_transform``, which is left as it is.
+    components
+        A whole number; a share of the variance between 0 and 1; None for cross-validation. A
+        transformer brings its own.
+    seed
+        Of the methods that draw.
+
+    Attributes
+    ----------
+    count_
+        Number of components; None for a transformer.
+    model_
+        The fitted transformer; None where no component was worth keeping.
+    """
+
+    def __init__(
+        self,
+        method: Denoising | Any = "pca",
+        components: int | float | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.method = method
+        self.components = components
+        self.seed = seed
+
+    def fit(self, samples: np.ndarray) -> PatchDenoiser:
+        """Fit the components to samples, shape ``(n, m, c)``, the atom itself first."""
+        from sklearn.base import clone
+
+        flat = self._flat(samples)
+        self.mean_ = flat.mean(0)
+        self.scale_ = np.sqrt((flat**2).mean()) or 1.0  # regularised models want numbers around 1
+        self.count_: int | None = None
+        if isinstance(self.method, str):
+            self.count_ = count_components(flat.reshape(samples.shape), self.components)
+            model = _transformer(self.method, self.count_, flat.shape[1], self.seed)
+        else:
+            model = clone(self.method)
+        if self.method == "kernel":  # it holds a matrix of samples times samples
+            flat = flat[np.random.default_rng(self.seed).permutation(len(flat))[:KERNEL_SAMPLE]]
+        self.model_ = None if model is None else model.fit(flat / self.scale_)
+        return self
+
+    def restore(self, samples: np.ndarray) -> np.ndarray:
+        """Rebuild samples from the components; same shape."""
+        if self.model_ is None:
+            return np.broadcast_to(self.mean_.reshape(samples.shape[1:]), samples.shape)
+        found = self.model_.transform(self._flat(samples) / self.scale_)
+        return (self.model_.inverse_transform(found) * self.scale_).reshape(samples.shape)
+
+    def _flat(self, samples: np.ndarray) -> np.ndarray:
+        flat = samples.reshape(len(samples), -1)
+        if isinstance(self.method, str) and self.method == "robust":
+            return flat - pursue_principal_components(flat, spare=SPARE)[1]
+        return flat
+
+
 def denoise_vectors(
     vectors: np.ndarray,
     neighbours: np.ndarray,
     offsets: np.ndarray,
-    method: Denoising | Any = "pca",
-    components: int | float | None = None,
-    seed: int | None = None,
-) -> tuple[np.ndarray, int | None]:
-    """Denoise vectors by their neighbours'.
+    denoiser: PatchDenoiser | Literal["gaussian", "median"],
+) -> np.ndarray:
+    """Denoise the vectors of one frame by their neighbours'.
 
     Parameters
     ----------
@@ -41,34 +104,18 @@ def denoise_vectors(
         first.
     offsets
         The steps, shape ``(m, 2)``.
-    method
-        Name, or a scikit-learn transformer with ``fit_transform`` and ``inverse_transform``.
-    components
-        A whole number; a share of the variance between 0 and 1; None for cross-validation.
-    seed
-        Of the methods that draw.
+    denoiser
+        Fitted to samples of these vectors, or of more of their kind; or the name of an average.
 
     Returns
     -------
     denoised
         Shape ``(n, 2)``.
-    components
-        Number of components used; None for those that have none.
     """
     samples = patches(vectors, neighbours, offsets)
-    if isinstance(method, str) and method in SMOOTHING:
-        return _smooth(samples, neighbours, offsets, method), None
-    flat = samples.reshape(len(samples), -1)
-    if not isinstance(method, str):
-        from sklearn.base import clone
-
-        count, restored = None, _there_and_back(clone(method), flat)
-    else:
-        if method == "robust":
-            flat = flat - pursue_principal_components(flat, spare=SPARE)[1]
-        count = count_components(flat.reshape(samples.shape), components)
-        restored = _decompose(flat, method, count, seed)
-    return overlapped_mean(restored.reshape(samples.shape), neighbours), count
+    if isinstance(denoiser, PatchDenoiser):
+        return overlapped_mean(denoiser.restore(samples), neighbours)
+    return _smooth(samples, neighbours, offsets, denoiser)
 
 
 def count_components(samples: np.ndarray, components: int | float | None) -> int:
@@ -125,87 +172,39 @@ def cross_validate(samples: np.ndarray) -> np.ndarray:
     return np.array(errors)
 
 
-def _decompose(flat: np.ndarray, method: str, count: int, seed: int | None) -> np.ndarray:
-    """Rebuild the samples from `count` components; shape ``(n, features)``."""
+def _transformer(method: str, count: int, features: int, seed: int | None) -> Any:
+    """Make scikit-learn's transformer of that name; None for no components."""
     from sklearn import decomposition as sk
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
 
     if count == 0:
-        return np.broadcast_to(flat.mean(0), flat.shape)
+        return None
     if method == "nmf":
-        # Vectors have signs: their positive and negative parts are what is not negative.
-        parts = np.concatenate([np.maximum(flat, 0), np.maximum(-flat, 0)], axis=1)
         model = sk.NMF(2 * count, init="nndsvda", max_iter=1000, tol=1e-3, random_state=seed)
-        plus, minus = np.split(_there_and_back(model, parts), 2, axis=1)
-        return plus - minus
+        return make_pipeline(FunctionTransformer(_parts, _join, check_inverse=False), model)
     if method == "kernel":
-        return _kernel(flat, count, seed)
-    models = {
-        "pca": lambda: sk.PCA(count, random_state=seed),
-        "robust": lambda: sk.PCA(count, random_state=seed),
-        "incremental": lambda: sk.IncrementalPCA(count, batch_size=max(count, 1000)),
-        "sparse": lambda: sk.MiniBatchSparsePCA(count, alpha=0.1, random_state=seed),
-        "ica": lambda: sk.FastICA(count, whiten="unit-variance", random_state=seed, max_iter=1000),
-    }
-    return _there_and_back(models[method](), flat)
+        gamma = 0.2 / features
+        return sk.KernelPCA(
+            count, kernel="rbf", gamma=gamma, alpha=0.001, fit_inverse_transform=True
+        )
+    if method == "incremental":
+        return sk.IncrementalPCA(count, batch_size=1000)
+    if method == "sparse":
+        return sk.MiniBatchSparsePCA(count, alpha=0.1, random_state=seed)
+    if method == "ica":
+        return sk.FastICA(count, whiten="unit-variance", max_iter=1000, random_state=seed)
+    return sk.PCA(count, random_state=seed)
 
 
-def _there_and_back(model: Any, flat: np.ndarray) -> np.ndarray:
-    scale = np.sqrt((flat**2).mean()) or 1.0  # regularised models expect numbers around 1
-    return model.inverse_transform(model.fit_transform(flat / scale)) * scale
+def _parts(flat: np.ndarray) -> np.ndarray:
+    """Positive and negative parts side by side, which are what is not negative in vectors."""
+    return np.concatenate([np.maximum(flat, 0), np.maximum(-flat, 0)], axis=1)
 
 
-def _kernel(flat: np.ndarray, count: int, seed: int | None) -> np.ndarray:
-    from sklearn.decomposition import KernelPCA
-
-    scale = np.sqrt((flat**2).mean()) or 1.0
-    chosen = np.random.default_rng(seed).permutation(len(flat))[:KERNEL_SAMPLE]
-    model = KernelPCA(count, kernel="rbf", fit_inverse_transform=True, alpha=0.001)
-    model.set_params(gamma=0.2 / flat.shape[1]).fit(flat[chosen] / scale)
-    return model.inverse_transform(model.transform(flat / scale)) * scale
-
-
-def pursue_principal_components(
-    data: np.ndarray, *, spare: float = 1.0, most: int = 200, tolerance: float = 1e-5
-) -> tuple[np.ndarray, np.ndarray]:
-    """Split a matrix into a part of low rank and a sparse one: robust PCA.
-
-    Principal component pursuit of Candès, Li, Ma and Wright, J. ACM 58, 11 (2011), by the
-    alternating directions of their section 5: the smallest ``|L|_* + lambda |S|_1`` with L + S the
-    data, lambda = spare / sqrt(max(n, m)).
-
-    Parameters
-    ----------
-    data
-        Shape ``(n, m)``.
-    spare
-        1 is what they prove to be right for exact data; larger leaves smaller deviations, such as
-        noise, to the low rank.
-    most
-        Rounds at most.
-    tolerance
-        Residual, relative to the data, at which to stop.
-
-    Returns
-    -------
-    low_rank, sparse
-        Shape ``(n, m)`` each.
-    """
-    norm = np.linalg.norm(data)
-    sparse, dual = np.zeros_like(data), np.zeros_like(data)
-    if norm == 0:
-        return sparse, sparse
-    penalty = spare / np.sqrt(max(data.shape))
-    step = data.size / (4 * np.abs(data).sum())
-    for _ in range(most):
-        left, singular, right = np.linalg.svd(data - sparse + dual / step, full_matrices=False)
-        low_rank = (left * np.maximum(singular - 1 / step, 0)) @ right
-        rest = data - low_rank + dual / step
-        sparse = np.sign(rest) * np.maximum(np.abs(rest) - penalty / step, 0)
-        residual = data - low_rank - sparse
-        dual += step * residual
-        if np.linalg.norm(residual) < tolerance * norm:
-            break
-    return low_rank, sparse
+def _join(parts: np.ndarray) -> np.ndarray:
+    plus, minus = np.split(parts, 2, axis=1)
+    return plus - minus
 
 
 def _smooth(

@@ -6,12 +6,14 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from scipy.spatial import KDTree
 
 Algorithm = Literal["gmm", "kmeans", "dbscan", "hdbscan", "agglomerative"]
 Features = Literal["direction", "vectors"]
 MOST_GROUPS = 8
 COUNTED = ("gmm", "kmeans", "agglomerative")
 SILHOUETTE_SAMPLE = 5000
+MOST_CLUSTERED = 10_000  # agglomerative clustering holds the distances of all pairs
 NARROWEST = 0.15  # rad, or of the root mean square: no group is taken to be narrower
 
 
@@ -66,7 +68,9 @@ def find_groups(
     Returns
     -------
     labels
-        Shape ``(n,)``, the largest group 0; -1 is noise, where the algorithm knows noise.
+        Shape ``(n,)``, the largest group 0; -1 is noise, where the algorithm knows noise. Of more
+        than 10,000 rows so many are drawn for the named algorithms, and the rest are grouped with
+        the drawn row that is nearest.
     """
     values = features_of(vectors, features)
     if isinstance(algorithm, str) and algorithm == "gmm" and features == "direction":
@@ -75,17 +79,11 @@ def find_groups(
         from sklearn.base import clone
 
         return _by_size(clone(algorithm).fit_predict(values))
-    if algorithm not in COUNTED:
-        return _by_size(_density(values, algorithm))
-    if n is not None:
-        return _by_size(_model(algorithm, n, seed).fit_predict(values))
-    most = min(MOST_GROUPS, len(np.unique(values.round(6), axis=0)))
-    if algorithm == "gmm":
-        most = max(1, min(most, len(values) // 5))
-        models = [_model("gmm", k, seed).fit(values) for k in range(1, most + 1)]
-        return _by_size(min(models, key=lambda model: model.bic(values)).predict(values))
-    tries = [_model(algorithm, k, seed).fit_predict(values) for k in range(1, most + 1)]
-    return _by_size(max(tries, key=lambda labels: _silhouette(values, labels)))
+    if len(values) <= MOST_CLUSTERED:
+        return _by_size(_named_clustering(values, n, algorithm, seed))
+    drawn = values[np.random.default_rng(seed).permutation(len(values))[:MOST_CLUSTERED]]
+    labels = _named_clustering(drawn, n, algorithm, seed)
+    return _by_size(labels[np.asarray(KDTree(drawn).query(values)[1])])
 
 
 def describe_groups(
@@ -152,6 +150,22 @@ def connected_parts(labels: np.ndarray, neighbours: np.ndarray) -> tuple[np.ndar
     walls = np.zeros(len(labels), dtype=bool)
     walls[rows[both & ~same]] = True
     return _by_size(np.where(labels == -1, -1, parts)), walls
+
+
+def _named_clustering(
+    values: np.ndarray, n: int | None, algorithm: str, seed: int | None
+) -> np.ndarray:
+    if algorithm not in COUNTED:
+        return _density(values, algorithm)
+    if n is not None:
+        return _model(algorithm, n, seed).fit_predict(values)
+    most = min(MOST_GROUPS, len(np.unique(values.round(6), axis=0)))
+    if algorithm == "gmm":
+        most = max(1, min(most, len(values) // 5))
+        models = [_model("gmm", k, seed).fit(values) for k in range(1, most + 1)]
+        return min(models, key=lambda model: model.bic(values)).predict(values)
+    tries = [_model(algorithm, k, seed).fit_predict(values) for k in range(1, most + 1)]
+    return max(tries, key=lambda labels: _silhouette(values, labels))
 
 
 def _model(algorithm: str, n: int, seed: int | None) -> Any:

@@ -7,21 +7,28 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from hyperspy_rvae.analysis.denoising import Denoising, denoise_vectors
+from hyperspy_rvae.analysis.denoising import (
+    SMOOTHING,
+    Denoising,
+    PatchDenoiser,
+    denoise_vectors,
+)
 from hyperspy_rvae.analysis.patches import patches
 from hyperspy_rvae.lattice.mesh import square_offsets
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import alike, atom_axis, like
 from hyperspy_rvae.signals.checks import check_choice
-from hyperspy_rvae.signals.neighbourhood import neighbours_of
+from hyperspy_rvae.signals.neighbourhood import frames_of, neighbours_of
 
 if TYPE_CHECKING:
+    import pandas as pd
     from hyperspy.signals import Signal1D
 
     from hyperspy_rvae.signals.displacements import AtomDisplacements
 
 _logger = logging.getLogger(__name__)
 
+MOST_SAMPLES = 50_000  # that components are fitted to: enough, however long the movie
 FEWEST = 10  # vectors of a sublattice: fewer have no pattern in common
 
 
@@ -38,21 +45,23 @@ def denoise(
     _check_components(components, 2 * (2 * radius + 1) ** 2)
     rows = signal.vector_rows()
     offsets = square_offsets(radius)
-    neighbours = neighbours_of(rows, offsets)
-    vectors, used = rows[["u", "v"]].to_numpy(), {}
-    denoised = np.empty_like(vectors)
-    for name in rows["sublattice"].unique():
-        here = np.flatnonzero(rows["sublattice"] == name)
-        if len(here) < FEWEST:
+    denoised, used = np.empty((len(rows), 2)), {}
+    for name, part in rows.groupby("sublattice"):
+        if len(part) < FEWEST:
             raise ValueError(
-                f"sublattice {name!r} has {len(here)} vectors, and at least {FEWEST} are needed "
+                f"sublattice {name!r} has {len(part)} vectors, and at least {FEWEST} are needed "
                 "for a pattern that they have in common."
             )
-        place = np.full(len(rows) + 1, -1)  # the last stands for no neighbour
-        place[here] = np.arange(len(here))
-        denoised[here], used[str(name)] = denoise_vectors(
-            vectors[here], place[neighbours[here]], offsets, method, components, seed
-        )
+        denoiser = method
+        if not (isinstance(method, str) and method in SMOOTHING):
+            samples = _drawn_patches(part, offsets, seed)
+            denoiser = PatchDenoiser(method, components, seed).fit(samples)
+            used[str(name)] = denoiser.count_ or 0
+        for here, neighbours in frames_of(part, offsets):
+            vectors = here[["u", "v"]].to_numpy()
+            denoised[rows.index.get_indexer(here.index)] = denoise_vectors(
+                vectors, neighbours, offsets, denoiser
+            )
     _logger.info("denoised with %s, components %s", method, used)
     data = np.full(signal.data.shape, np.nan)
     data[signal.atoms.index.get_indexer(rows.index)] = denoised
@@ -60,10 +69,22 @@ def denoise(
     done = {
         "method": str(method),
         "radius": radius,
-        "components": {k: v or 0 for k, v in used.items()},
+        "components": used,
     }
     record.write(out, "displacement", record.read(signal, "displacement") | {"denoised": done})
     return out
+
+
+def _drawn_patches(part: pd.DataFrame, offsets: np.ndarray, seed: int | None) -> np.ndarray:
+    """Gather samples of one sublattice, of all its atoms or of so many drawn from every frame."""
+    rng = np.random.default_rng(seed)
+    share, drawn = min(1.0, MOST_SAMPLES / len(part)), []
+    for here, neighbours in frames_of(part, offsets):
+        samples = patches(here[["u", "v"]].to_numpy(), neighbours, offsets)
+        many = int(np.ceil(share * len(samples)))
+        chosen = slice(None) if share == 1 else rng.permutation(len(samples))[:many]
+        drawn.append(samples[chosen])
+    return np.concatenate(drawn)
 
 
 def neighbourhoods(signal: AtomDisplacements, radius: int) -> Signal1D:

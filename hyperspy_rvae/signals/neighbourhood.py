@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,13 +35,33 @@ def neighbours_of(table: pd.DataFrame, offsets: np.ndarray) -> np.ndarray:
         If the atoms of a sublattice form no lattice.
     """
     neighbours = np.full((len(table), len(offsets)), -1)
-    for name, part in table.groupby("sublattice"):
-        vectors = repeats(part, str(name))
-        for _, rows in part.groupby("frame"):
+    for _, part in table.groupby("sublattice"):
+        for rows, found in frames_of(part, offsets):
             places = table.index.get_indexer(rows.index)
-            found = lattice_neighbours(rows[["x", "y"]].to_numpy(), vectors, offsets)
             neighbours[places] = np.where(found < 0, -1, places[found])
     return neighbours
+
+
+def frames_of(part: pd.DataFrame, offsets: np.ndarray) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+    """Go through the frames of one sublattice.
+
+    Parameters
+    ----------
+    part
+        Rows of one sublattice, at least one.
+    offsets
+        Steps along its lattice vectors, shape ``(m, 2)``.
+
+    Yields
+    ------
+    rows
+        Those of one frame.
+    neighbours
+        Numbers of these rows, shape ``(n, m)``; -1 for none.
+    """
+    vectors = repeats(part, str(part["sublattice"].iloc[0]))
+    for _, rows in part.groupby("frame"):
+        yield rows, lattice_neighbours(rows[["x", "y"]].to_numpy(), vectors, offsets)
 
 
 def repeats(table: pd.DataFrame, name: str) -> np.ndarray:

@@ -3,12 +3,13 @@ import pytest
 from sklearn.decomposition import PCA, TruncatedSVD
 
 from hyperspy_rvae.analysis.denoising import (
+    PatchDenoiser,
     count_components,
     cross_validate,
     denoise_vectors,
-    pursue_principal_components,
 )
 from hyperspy_rvae.analysis.patches import overlapped_mean, patches
+from hyperspy_rvae.analysis.pursuit import pursue_principal_components
 from hyperspy_rvae.lattice.mesh import lattice_neighbours, square_offsets
 
 SPACING = 13.0
@@ -26,6 +27,13 @@ def crystal(wall="sharp", noise=0.25, seed=0, cells=(22, 19)):
     return place, true, noisy, neighbours
 
 
+def denoise(noisy, neighbours, method, seed=0):
+    if isinstance(method, str) and method in ("gaussian", "median"):
+        return denoise_vectors(noisy, neighbours, OFFSETS, method)
+    model = PatchDenoiser(method, seed=seed).fit(patches(noisy, neighbours, OFFSETS))
+    return denoise_vectors(noisy, neighbours, OFFSETS, model)
+
+
 def ratio(found, noisy, true):
     return np.sqrt(((found - true) ** 2).mean() / ((noisy - true) ** 2).mean())
 
@@ -37,7 +45,7 @@ def ratio(found, noisy, true):
 def test_the_error_against_the_truth_falls_by_half(method, wall):
     for seed in (0, 1):
         _, true, noisy, neighbours = crystal(wall, seed=seed)
-        found, _ = denoise_vectors(noisy, neighbours, OFFSETS, method, seed=0)
+        found = denoise(noisy, neighbours, method)
         assert ratio(found, noisy, true) < 0.5
 
 
@@ -45,7 +53,7 @@ def test_the_error_against_the_truth_falls_by_half(method, wall):
 @pytest.mark.parametrize("noise", [0.15, 0.25])
 def test_a_sharp_wall_is_smeared_by_no_more_than_one_cell(method, noise):
     place, _, noisy, neighbours = crystal("sharp", noise)
-    found, _ = denoise_vectors(noisy, neighbours, OFFSETS, method, seed=0)
+    found = denoise(noisy, neighbours, method)
     profile = np.array(
         [(found[place[:, 0] == x] @ [0, 1]).mean() / 0.6 for x in (-1.5, -0.5, 0.5, 1.5)]
     )
@@ -58,7 +66,7 @@ def test_smoothing_smears_what_components_keep():
     place, true, noisy, neighbours = crystal("sharp")
     beside = np.abs(place[:, 0]) < 1
     error = {
-        method: np.abs(denoise_vectors(noisy, neighbours, OFFSETS, method)[0] - true)[beside, 1]
+        method: np.abs(denoise(noisy, neighbours, method) - true)[beside, 1]
         for method in ("pca", "gaussian", "median")
     }
     assert error["pca"].mean() < 0.3 * error["gaussian"].mean()
@@ -71,8 +79,7 @@ def test_robust_components_withstand_wrong_atoms():
     wrong = rng.choice(len(noisy), 10, replace=False)
     noisy[wrong] += rng.normal(0, 2, (10, 2))
     plain, robust = (
-        ratio(denoise_vectors(noisy, neighbours, OFFSETS, method)[0], noisy, true)
-        for method in ("pca", "robust")
+        ratio(denoise(noisy, neighbours, method), noisy, true) for method in ("pca", "robust")
     )
     assert robust < 0.25 and robust < 0.7 * plain
 
@@ -130,6 +137,18 @@ def test_pursuit_splits_rank_and_outliers():
 def test_a_transformer_is_left_as_it_is():
     _, true, noisy, neighbours = crystal()
     model = TruncatedSVD(7)
-    found, count = denoise_vectors(noisy, neighbours, OFFSETS, model)
-    assert count is None and not hasattr(model, "components_")
-    assert ratio(found, noisy, true) < 0.5
+    fitted = PatchDenoiser(model).fit(patches(noisy, neighbours, OFFSETS))
+    assert fitted.count_ is None and not hasattr(model, "components_")
+    assert ratio(denoise_vectors(noisy, neighbours, OFFSETS, fitted), noisy, true) < 0.5
+
+
+def test_components_of_some_samples_denoise_the_rest():
+    _, true, noisy, neighbours = crystal()
+    samples = patches(noisy, neighbours, OFFSETS)
+    some = PatchDenoiser(seed=0).fit(samples[::2])
+    assert ratio(denoise_vectors(noisy, neighbours, OFFSETS, some), noisy, true) < 0.5
+    nothing = np.random.default_rng(0).normal(size=noisy.shape) + [3.0, 0.0]
+    none = PatchDenoiser().fit(patches(nothing, neighbours, OFFSETS))
+    assert none.count_ == 0
+    found = denoise_vectors(nothing, neighbours, OFFSETS, none)
+    np.testing.assert_allclose(found, [[3, 0]] * len(found), atol=0.2)

@@ -69,6 +69,15 @@ def test_same_seed_same_groups_and_an_estimator_is_left_as_it_is():
         assert not hasattr(model, "labels_")
 
 
+@pytest.mark.parametrize("algorithm", ["gmm", "kmeans", "hdbscan"])
+def test_many_vectors_are_grouped_by_some_of_them(algorithm, monkeypatch):
+    monkeypatch.setattr("hyperspy_rvae.analysis.grouping.MOST_CLUSTERED", 120)
+    vectors, truth = directions(each=300)
+    labels = find_groups(vectors, 3 if algorithm != "hdbscan" else None, algorithm, seed=0)
+    named = labels != -1
+    assert named.mean() > 0.9 and adjusted_rand_score(truth[named], labels[named]) > 0.95
+
+
 def test_groups_are_numbered_by_size_and_described():
     vectors = np.array([[1.0, 0.0]] * 3 + [[0.0, -2.0]] * 5 + [[9.0, 9.0]])
     labels = find_groups(vectors[:8], 2, "kmeans", "vectors", seed=0)

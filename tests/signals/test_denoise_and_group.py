@@ -139,7 +139,7 @@ def test_classes_come_from_regions_or_labels(polar):
         (lambda d: d.denoise(components=50), ValueError, "whole number from 1 to 49"),
         (lambda d: d.denoise(components=1.5), ValueError, "share of the variance"),
         (lambda d: d.denoise(radius=0), ValueError, "radius must be"),
-        (lambda d: d.inav[:6].denoise(), ValueError, "no lattice repeats in these 6 atoms"),
+        (lambda d: d.inav[:6].denoise(), ValueError, "6 vectors, and at least 10"),
         (lambda d: d.isig[:1].denoise(), ValueError, "component v was cut off"),
         (lambda d: d.cluster(0), ValueError, "n must be a whole number"),
         (lambda d: d.cluster(2, algorithm="dbscan"), ValueError, "itself, got n=2"),
