@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial import KDTree
 
 TOLERANCE = 0.35
+BESIDE = np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])  # the four nearest steps
 
 
 def square_offsets(radius: int) -> np.ndarray:

@@ -46,6 +46,11 @@ def image_axes(
     return ax
 
 
+def add_note(ax: Axes, text: str) -> None:
+    """Write a line of small text below the axes, at the right."""
+    ax.text(1.0, -0.02, text, transform=ax.transAxes, ha="right", va="top", fontsize=8)
+
+
 def add_scale_bar(ax: Axes, pixel: Pixel, **kwargs: Any) -> None:
     """Add a scale bar where the pixel's width is a length; nothing otherwise."""
     width, _, units = pixel

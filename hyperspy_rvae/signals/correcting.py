@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from hyperspy_rvae.lattice.corrections import Field, background_field
+from hyperspy_rvae.lattice.mesh import BESIDE
 from hyperspy_rvae.lattice.table import nearest_distance
 from hyperspy_rvae.lattice.uncertainty import neighbour_noise
 from hyperspy_rvae.signals import record
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-BESIDE = np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
 WIDE = 8.0  # distances between nearest neighbours
 FEWEST = {"mean": 1, "plane": 3, "smooth": 1}
 

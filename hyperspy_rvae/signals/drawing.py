@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hyperspy_rvae.lattice.mesh import square_offsets
+from hyperspy_rvae.lattice.mesh import BESIDE, square_offsets
+from hyperspy_rvae.lattice.uncertainty import neighbour_noise
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.frames import frame_of
 from hyperspy_rvae.signals.neighbourhood import neighbours_of
 from hyperspy_rvae.signals.regions import everything
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
 
     from hyperspy_rvae.signals.values import AtomValues
@@ -66,7 +68,6 @@ def draw_vectors(
 ) -> Axes:
     """Draw arrows; as ``AtomVectors.plot``."""
     from hyperspy_rvae.plotting.temul import plot_vectors
-    from hyperspy_rvae.plotting.vectors import plot_groups
 
     here = signal.vectors_of(frame)
     if column is None and "plot_style" not in options:
@@ -76,19 +77,40 @@ def draw_vectors(
         "image": _image(signal, image, frame),
         "pixel": record.pixel(signal),
     }
-    if column is None:
-        return plot_vectors(here[XY].to_numpy(), here[UV].to_numpy(), **seen, **options)
-    from hyperspy_rvae.signals.grouping import group_labels
-
-    labels = group_labels(signal, column).loc[here.index].to_numpy()
     save = options.pop("save", None)
-    names = dict(enumerate(_class_names(signal))) if column == "class" else None
-    ax = plot_groups(
-        here[XY].to_numpy(), here[UV].to_numpy(), labels, column, names=names, **seen, **options
-    )
+    if column is None:
+        ax = plot_vectors(here[XY].to_numpy(), here[UV].to_numpy(), **seen, **options)
+    else:
+        ax = _draw_groups(signal, column, here, seen | options)
+    _note_noise(ax, signal, here)
     if save is not None:
         ax.figure.savefig(save, bbox_inches="tight")
     return ax
+
+
+def _draw_groups(
+    signal: AtomVectors, column: str, here: pd.DataFrame, options: dict[str, Any]
+) -> Axes:
+    from hyperspy_rvae.plotting.vectors import plot_groups
+    from hyperspy_rvae.signals.grouping import group_labels
+
+    labels = group_labels(signal, column).loc[here.index].to_numpy()
+    names = dict(enumerate(_class_names(signal))) if column == "class" else None
+    return plot_groups(
+        here[XY].to_numpy(), here[UV].to_numpy(), labels, column, names=names, **options
+    )
+
+
+def _note_noise(ax: Axes, signal: AtomVectors, here: pd.DataFrame) -> None:
+    """Write beside the map what a single vector can be trusted to, where there is a lattice."""
+    from hyperspy_rvae.plotting.canvas import add_note
+
+    try:
+        u, v = neighbour_noise(here[UV].to_numpy(), neighbours_of(here, BESIDE))
+    except ValueError:
+        return
+    if np.isfinite([u, v]).all():
+        add_note(ax, f"noise between neighbours: {u:.2g}, {v:.2g} {signal.units}")
 
 
 def draw_comparison(

@@ -17,7 +17,7 @@ from hyperspy_rvae.analysis.grouping import (
     find_groups,
 )
 from hyperspy_rvae.analysis.patches import patches
-from hyperspy_rvae.lattice.mesh import square_offsets
+from hyperspy_rvae.lattice.mesh import BESIDE, square_offsets
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import alike
 from hyperspy_rvae.signals.checks import check_choice
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from hyperspy_rvae.signals.displacements import AtomDisplacements
 
 _logger = logging.getLogger(__name__)
-
-BESIDE = np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
 
 
 def cluster(

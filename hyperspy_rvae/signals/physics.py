@@ -12,7 +12,7 @@ from scipy.constants import elementary_charge
 
 from hyperspy_rvae.lattice.axes import Axis, unit_factor
 from hyperspy_rvae.lattice.displacements import coordination
-from hyperspy_rvae.lattice.mesh import lattice_indices, lattice_neighbours, square_offsets
+from hyperspy_rvae.lattice.mesh import BESIDE, lattice_indices, lattice_neighbours, square_offsets
 from hyperspy_rvae.lattice.strain import cell_shapes, local_cells, local_gradients, strain_tensors
 from hyperspy_rvae.lattice.table import select_sublattice
 from hyperspy_rvae.lattice.tilt import shell_tilts
@@ -32,7 +32,6 @@ _logger = logging.getLogger(__name__)
 
 NEUTRAL = 1e-3  # of the largest charge: what tables of rounded charges leave
 C_PER_A2_IN_UC_PER_CM2 = 1e6 * 1e16
-BESIDE = np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
 
 
 def strain_map(image: AtomLatticeImage, sublattice: str, reference: Any) -> AtomProperties:

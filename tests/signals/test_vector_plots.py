@@ -19,7 +19,12 @@ def test_arrows_are_coloured_by_group(grouped, tmp_path):
     texts = [text.get_text() for text in ax.get_legend().texts]
     assert texts[0].startswith("0: 50%, mean 14 pm")
     assert (tmp_path / "groups.png").stat().st_size > 0
-    assert len(d.plot(plot_style="colormap").collections) == 1  # temul's, as asked for
+    u, v = d.noise()
+    note = f"noise between neighbours: {u:.2g}, {v:.2g} pm"
+    drawn = d.plot(plot_style="colormap")  # temul's, as asked for
+    assert len(drawn.collections) == 1
+    assert note in [text.get_text() for text in drawn.texts]
+    assert note in [text.get_text() for text in ax.texts]
     _, own = plt.subplots()
     assert d.find_domains().plot("domain", ax=own) is own
 
