@@ -184,11 +184,10 @@ def plane_crossings(
     return p + t[:, None] * q
 
 
-def mean_over_time(frames: list[np.ndarray], spacing: float) -> list[np.ndarray]:
+def mean_over_time(
+    frames: list[np.ndarray], spacing: float, tracks: list[np.ndarray] | None = None
+) -> list[np.ndarray]:
     """Mean place of each atom over the frames of a movie, moved along with the drift.
-
-    Atoms are matched from frame to frame by nearness, so the drift from one frame to the next must
-    stay below half a spacing.
 
     Parameters
     ----------
@@ -196,38 +195,59 @@ def mean_over_time(frames: list[np.ndarray], spacing: float) -> list[np.ndarray]
         Positions in each frame, shape ``(n_f, 2)`` each, x and y in pixels.
     spacing
         Distance between nearest neighbours, pixels.
+    tracks
+        Which atom each is, whole numbers, -1 where it is not known. If None, atoms are matched from
+        frame to frame by nearness; the drift from one frame to the next must stay below half a
+        spacing then.
 
     Returns
     -------
     ideal
         One array a frame, row for row; NaN for atoms that are seen in one frame only.
     """
+    drift = _chained_drift(frames, spacing)
+    labels = _matched_sites(frames, drift, spacing) if tracks is None else tracks
+    every = np.concatenate(labels)
+    names, rows = np.unique(every, return_inverse=True)
+    counts = np.bincount(rows)[:, None]
+    counts[names == -1] = 0
+    parts = np.split(rows, np.cumsum([len(xy) for xy in frames])[:-1])
+    for _ in range(3):  # the drift is that against the mean places, which need the drift
+        placed = np.concatenate([xy - moved for xy, moved in zip(frames, drift, strict=True)])
+        sums = np.zeros((len(names), 2))
+        np.add.at(sums, rows, placed)
+        sites = np.where(counts > 1, sums / np.maximum(counts, 1), np.nan)
+        off = [xy - sites[part] for xy, part in zip(frames, parts, strict=True)]
+        drift = [
+            np.nanmean(o, axis=0) if np.isfinite(o).any() else d
+            for o, d in zip(off, drift, strict=True)
+        ]
+    return [sites[part] + moved for part, moved in zip(parts, drift, strict=True)]
+
+
+def _chained_drift(frames: list[np.ndarray], spacing: float) -> list[np.ndarray]:
+    """Drift of each frame against the first, from the medians of the steps between two."""
     drift = [np.zeros(2)]
     for before, after in pairwise(frames):
         distance, match = map(np.asarray, KDTree(before).query(after))
         near = distance < spacing / 2
         step = np.median((after - before[match])[near], axis=0) if near.any() else np.zeros(2)
         drift.append(drift[-1] + step)
+    return drift
+
+
+def _matched_sites(
+    frames: list[np.ndarray], drift: list[np.ndarray], spacing: float
+) -> list[np.ndarray]:
+    """Find the site that each atom is nearest to, once the drift is taken away."""
     sites, labels = frames[0], [np.arange(len(frames[0]))]
     for xy, moved in zip(frames[1:], drift[1:], strict=True):
-        distance, match = map(np.asarray, KDTree(sites).query(xy - moved))
+        distance, match = map(np.array, KDTree(sites).query(xy - moved))
         new = distance > 0.4 * spacing
-        match = match.copy()
         match[new] = len(sites) + np.arange(new.sum())
         sites = np.vstack([sites, (xy - moved)[new]])
         labels.append(match)
-    counts = np.bincount(np.concatenate(labels), minlength=len(sites))[:, None]
-    for _ in range(2):  # the drift is that against the mean places, which need the drift
-        placed = np.concatenate([xy - moved for xy, moved in zip(frames, drift, strict=True)])
-        sums = np.zeros_like(sites)
-        np.add.at(sums, np.concatenate(labels), placed)
-        sites = np.where(counts > 1, sums / counts, np.nan)
-        off = [xy - sites[label] for xy, label in zip(frames, labels, strict=True)]
-        drift = [
-            np.nanmean(o, axis=0) if np.isfinite(o).any() else d
-            for o, d in zip(off, drift, strict=True)
-        ]
-    return [sites[label] + moved for label, moved in zip(labels, drift, strict=True)]
+    return labels
 
 
 def _lines(positions: np.ndarray, along: np.ndarray, which: np.ndarray) -> dict[int, np.ndarray]:

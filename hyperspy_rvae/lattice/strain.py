@@ -100,8 +100,7 @@ def cell_shapes(cells: np.ndarray) -> np.ndarray:
     Returns
     -------
     shapes
-        Shape ``(n, 5)``: length of a, length of b, longer over shorter of their means' order
-        (b / a), angle between them (radians) and area.
+        Shape ``(n, 5)``: length of a, length of b, b / a, angle between them (radians) and area.
     """
     a, b = np.hypot(*cells[:, 0].T), np.hypot(*cells[:, 1].T)
     dot = (cells[:, 0] * cells[:, 1]).sum(1)

@@ -41,7 +41,8 @@ class LatticeMaps(PreparedImage):
             the cell that reference atoms span along two zone axes, as in atomap. "lattice": a place
             on one ideal lattice, fitted to the reference. "planes": where straight lines through
             planes of the reference cross. "time": the mean over the frames, moved with the drift;
-            the reference is not looked at. The last three take a sublattice as its own reference.
+            the reference is not looked at, and a column ``track`` says which atom is which where
+            there is one. The last three take a sublattice as its own reference.
         position
             Place in the cell of the reference, as fractions of its two lattice vectors; for
             "cells", "lattice" and "planes".

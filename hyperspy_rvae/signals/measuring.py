@@ -58,7 +58,7 @@ def map_displacements(
     names = [sublattice] if isinstance(sublattice, str) else list(sublattice)
     table = image.atoms
     axes = record.image_axes(image)
-    factors, unit = _units(axes[-1], axes[-2], units)
+    factors, unit = vector_units(axes[-1], axes[-2], units)
     around = select_sublattice(table, reference)
     chosen = np.ones(len(around), dtype=bool)
     if region is not None:
@@ -172,7 +172,8 @@ def _from_time(atoms: pd.DataFrame) -> np.ndarray:
         raise ValueError(
             "a mean over time needs a movie, and the atoms are in one frame; choose another method."
         )
-    ideal = mean_over_time([_xy(rows) for rows in frames], nearest_distance(atoms))
+    tracks = [rows["track"].to_numpy() for rows in frames] if "track" in atoms else None
+    ideal = mean_over_time([_xy(rows) for rows in frames], nearest_distance(atoms), tracks)
     return displacements(_xy(atoms), np.concatenate(ideal))
 
 
@@ -224,7 +225,7 @@ def _warn_uneven(around: pd.DataFrame, name: str, axes: Sequence[Axis]) -> None:
         )
 
 
-def _units(x_axis: Axis, y_axis: Axis, units: Units) -> tuple[np.ndarray, str]:
+def vector_units(x_axis: Axis, y_axis: Axis, units: Units) -> tuple[np.ndarray, str]:
     """Find what u and v in pixels are to be multiplied with, and the units then."""
     if units == "px":
         return np.ones(2), "px"

@@ -86,5 +86,12 @@ def test_the_mean_over_time_moves_with_the_drift():
         assert place.shape == frame.shape
         # what the mean of the shakes leaves, up to the noise of the drift itself
         np.testing.assert_allclose(place - sites[k] - d, (seen / times[:, None])[k], atol=0.1)
+        assert np.isfinite(place).all()
+    tracked = mean_over_time(frames, 12.0, tracks=[k + 100 for k in kept])
+    for place, other in zip(tracked, ideal, strict=True):
+        np.testing.assert_allclose(place, other, atol=1e-9)
+    unknown = mean_over_time(frames, 12.0, tracks=[np.where(k == 3, -1, k) for k in kept])
+    for place, k in zip(unknown, kept, strict=True):
+        np.testing.assert_array_equal(np.isnan(place[:, 0]), k == 3)
     lone = mean_over_time([sites, np.vstack([sites[1:], [[250.0, 250.0]]])], 12.0)
     assert np.isnan(lone[0][0]).all() and np.isnan(lone[1][-1]).all()
