@@ -65,7 +65,7 @@ class PatchDenoiser:
         self.count_: int | None = None
         if isinstance(self.method, str):
             self.count_ = count_components(flat.reshape(samples.shape), self.components)
-            model = _transformer(self.method, self.count_, flat.shape[1], self.seed)
+            model = _transformer(self.method, self.count_, flat.shape, self.seed)
         else:
             model = clone(self.method)
         if self.method == "kernel":  # it holds a matrix of samples times samples
@@ -172,7 +172,7 @@ def cross_validate(samples: np.ndarray) -> np.ndarray:
     return np.array(errors)
 
 
-def _transformer(method: str, count: int, features: int, seed: int | None) -> Any:
+def _transformer(method: str, count: int, shape: tuple[int, ...], seed: int | None) -> Any:
     """Make scikit-learn's transformer of that name; None for no components."""
     from sklearn import decomposition as sk
     from sklearn.pipeline import make_pipeline
@@ -181,10 +181,11 @@ def _transformer(method: str, count: int, features: int, seed: int | None) -> An
     if count == 0:
         return None
     if method == "nmf":
-        model = sk.NMF(2 * count, init="nndsvda", max_iter=1000, tol=1e-3, random_state=seed)
+        count = min(2 * count, *shape)  # both signs need their own
+        model = sk.NMF(count, init="nndsvda", max_iter=1000, tol=1e-3, random_state=seed)
         return make_pipeline(FunctionTransformer(_parts, _join, check_inverse=False), model)
     if method == "kernel":
-        gamma = 0.2 / features
+        gamma = 0.2 / shape[1]
         return sk.KernelPCA(
             count, kernel="rbf", gamma=gamma, alpha=0.001, fit_inverse_transform=True
         )

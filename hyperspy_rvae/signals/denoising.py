@@ -52,6 +52,10 @@ def denoise(
                 f"sublattice {name!r} has {len(part)} vectors, and at least {FEWEST} are needed "
                 "for a pattern that they have in common."
             )
+        if components is not None and components >= len(part):
+            raise ValueError(
+                f"sublattice {name!r} has {len(part)} vectors, too few for {components} components."
+            )
         denoiser = method
         if not (isinstance(method, str) and method in SMOOTHING):
             samples = _drawn_patches(part, offsets, seed)
@@ -66,11 +70,7 @@ def denoise(
     data = np.full(signal.data.shape, np.nan)
     data[signal.atoms.index.get_indexer(rows.index)] = denoised
     out = alike(signal, data=data, without=("u_std", "v_std"))
-    done = {
-        "method": str(method),
-        "radius": radius,
-        "components": used,
-    }
+    done = {"method": str(method), "radius": radius, "components": used}
     record.write(out, "displacement", record.read(signal, "displacement") | {"denoised": done})
     return out
 

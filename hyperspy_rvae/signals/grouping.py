@@ -152,15 +152,17 @@ def _labels(
             f"labels must be one per atom of the axis, {len(ids)}, or regions by name, got shape "
             f"{values.shape}."
         )
-    known = (values != "") if values.dtype.kind in "US" else (values != -1) & (values == values)
-    names = np.unique(values[known])
-    numbers = np.full(len(ids), -1, dtype=np.int64)
-    numbers[known] = np.searchsorted(names, values[known])
-    given = numbers[pd.Index(ids).get_indexer(rows.index)]
-    if not (given != -1).any():
+    values = values[pd.Index(ids).get_indexer(rows.index)]
+    if values.dtype.kind == "O":
+        values = np.where(pd.isna(values), "", values).astype(str)
+    known = (values != "") if values.dtype.kind == "U" else (values != -1) & (values == values)
+    if not known.any():
         raise ValueError(
             "the labels name no atom that has a vector; -1 (or '' for text) stands for no label."
         )
+    names, numbers = np.unique(values[known], return_inverse=True)
+    given = np.full(len(rows), -1, dtype=np.int64)
+    given[known] = numbers
     return names.tolist(), given
 
 

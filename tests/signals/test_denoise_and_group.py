@@ -129,6 +129,25 @@ def test_classes_come_from_regions_or_labels(polar):
     again = d.classify(labels, estimator=GaussianNB(), radius=1, seed=0)
     assert (again.atoms["class"] == (side > 0)).mean() > 0.97  # east, west: in order
     assert d.scores is None
+    texts = np.where(labels == "", None, labels.astype(object))
+    assert (
+        d.classify(texts, seed=0).atoms["class"].equals(d.classify(labels, seed=0).atoms["class"])
+    )
+
+
+@pytest.mark.parametrize("method", ["nmf", "kernel", "sparse", "incremental", "robust"])
+def test_few_atoms_are_denoised_too(polar, method):
+    d = polar(cells=(6, 5), noise=NOISE)[0].displacement_map("B", "A")
+    assert np.isfinite(d.denoise(method, components=9, seed=0).data).all()
+
+
+def test_labels_of_atoms_without_a_vector_are_no_class(polar):
+    image, _, side = polar(noise=NOISE)
+    image.set_atoms(image.atoms.drop(index=90))
+    d = image.displacement_map("B", "A")
+    labels = np.where(np.isnan(d.data).any(1), 7, side > 0).astype(int)
+    out = d.classify(labels, seed=0)
+    assert set(out.atoms["class"]) == {-1, 0, 1} and "probability_7" not in out.atoms
 
 
 @pytest.mark.parametrize(
@@ -140,6 +159,7 @@ def test_classes_come_from_regions_or_labels(polar):
         (lambda d: d.denoise(components=1.5), ValueError, "share of the variance"),
         (lambda d: d.denoise(radius=0), ValueError, "radius must be"),
         (lambda d: d.inav[:6].denoise(), ValueError, "6 vectors, and at least 10"),
+        (lambda d: d.inav[:32].denoise(components=32), ValueError, "too few for 32 components"),
         (lambda d: d.isig[:1].denoise(), ValueError, "component v was cut off"),
         (lambda d: d.cluster(0), ValueError, "n must be a whole number"),
         (lambda d: d.cluster(2, algorithm="dbscan"), ValueError, "itself, got n=2"),
