@@ -63,6 +63,16 @@ def draw_map(
     )
 
 
+def draw_maps(signal: AtomValues, frame: int, image: Any, options: dict[str, Any]) -> np.ndarray:
+    """Draw every number per atom; as ``AtomProperties.plot``."""
+    from hyperspy_rvae.plotting.canvas import row_of_axes
+
+    axes = row_of_axes(len(signal.columns))
+    for column, ax in zip(signal.columns, axes, strict=True):
+        draw_map(signal, column, frame, image, ax, options)
+    return axes
+
+
 def draw_vectors(
     signal: AtomVectors, column: str | None, frame: int, image: Any, options: dict[str, Any]
 ) -> Axes:

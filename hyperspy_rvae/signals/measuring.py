@@ -55,10 +55,14 @@ def map_displacements(
     """Measure; the parameters are those of ``AtomLatticeImage.displacement_map``."""
     check_choice(units, get_args(Units), "units")
     check_choice(method, get_args(Ideal), "method")
-    names = [sublattice] if isinstance(sublattice, str) else list(sublattice)
+    names = [sublattice] if isinstance(sublattice, str) else list(dict.fromkeys(sublattice))
+    if not names:
+        raise ValueError("sublattice must name at least one, got none.")
     table = image.atoms
     axes = record.image_axes(image)
     factors, unit = vector_units(axes[-1], axes[-2], units)
+    if method == "time":
+        reference = names[0]
     around = select_sublattice(table, reference)
     chosen = np.ones(len(around), dtype=bool)
     if region is not None:

@@ -46,9 +46,32 @@ class AtomProperties(AtomValues):
         known = dict(zip(described["names"], described["units"], strict=True))
         return str(known.get(column, ""))
 
+    def plot(self, *, frame: int = 0, image: Any = None, **kwargs: Any) -> np.ndarray:
+        """Plot a map of each property, side by side; :meth:`plot_map` plots one.
+
+        Parameters
+        ----------
+        frame
+            Flat navigation index of the image.
+        image
+            Image to draw below the atoms: a signal, of which `frame` is taken, or an array.
+        **kwargs
+            Passed to :meth:`matplotlib.axes.Axes.scatter`.
+
+        Returns
+        -------
+        axes
+            One a property, in the order of :attr:`columns`.
+        """
+        from hyperspy_rvae.signals.drawing import draw_maps
+
+        return draw_maps(self, frame, image, kwargs)
+
 
 class LazyAtomProperties(LazySignal1D, AtomProperties):
     """Lazy :class:`AtomProperties`."""
+
+    plot = AtomProperties.plot
 
 
 def as_properties(

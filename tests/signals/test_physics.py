@@ -59,6 +59,9 @@ def test_properties_survive_slices_files_and_are_drawn(strained, tmp_path, exten
         np.testing.assert_allclose(*both)
         ax = again.plot_map("eyy", image=image)
         assert ax.collections[0].get_array().shape == (43,)
+    maps = again.plot(image=image)
+    assert [a.figure.axes.index(a) for a in maps] == [0, 1, 2, 3] and len(maps[0].images) == 1
+    assert len(image.cell_map("A").plot()) == 5
     assert e.isig[2:].columns == ["exy", "rotation"]
     assert ax.figure.axes[1].get_ylabel() == "eyy"
     assert e.plot_map("rotation").figure.axes[1].get_ylabel() == "rotation (rad)"
