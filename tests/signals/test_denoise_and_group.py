@@ -141,6 +141,23 @@ def test_few_atoms_are_denoised_too(polar, method):
     assert np.isfinite(d.denoise(method, components=9, seed=0).data).all()
 
 
+@pytest.mark.parametrize("extension", ["hspy", "zspy"])
+@pytest.mark.parametrize("lazily", [False, True])
+def test_classes_and_scores_survive_files(polar, tmp_path, extension, lazily):
+    d = polar(noise=NOISE)[0].displacement_map("B", "A")
+    rois = {"left": hs.roi.CircleROI(1.2, 2.0, 0.8), "right": hs.roi.CircleROI(4.5, 2.5, 0.9)}
+    out = d.classify(rois, estimator=GaussianNB(), seed=0)
+    out.save(tmp_path / f"c.{extension}")
+    again = hs.load(tmp_path / f"c.{extension}", lazy=lazily)
+    np.testing.assert_allclose(again.scores, out.scores)
+    assert again.atoms.equals(out.atoms)
+    named = [text.get_text().split(":")[0] for text in again.plot("class").get_legend().texts]
+    assert named == ["left", "right"]
+    p = d.polarization({"A": 3.0, "B": 7.0, "O": -10.0}, 64.0)
+    p.save(tmp_path / f"p.{extension}")
+    assert hs.load(tmp_path / f"p.{extension}", lazy=lazily).units == "µC/cm²"
+
+
 def test_labels_of_atoms_without_a_vector_are_no_class(polar):
     image, _, side = polar(noise=NOISE)
     image.set_atoms(image.atoms.drop(index=90))
