@@ -25,6 +25,14 @@ def test_barium_titanate_gives_its_displacement_map(real_data):
     # atomap's own route: Ti minus the centre of Ba is (+6.6, +10.2) pm, right and down
     np.testing.assert_allclose(vectors.mean(), (6.6, 10.2), atol=1.0)
     assert d.plot(image=s).collections
+    # the same image's regions: up at the top left, down at the bottom, once the mean is gone
+    clean = d.correct("mean").denoise()
+    assert max(clean.noise()) < max(d.noise()) < 4
+    table = clean.cluster(3, features="vectors", seed=0).to_dataframe()
+    top = table[(table["y"] < 80) & (table["x"] < 220)]
+    bottom = table[table["y"] > 360]
+    assert top["v"].mean() < -4 and bottom["v"].mean() > 2
+    assert top["cluster"].mode()[0] != bottom["cluster"].mode()[0]
 
 
 def test_a_lazy_movie_with_dark_atoms_goes_to_latents(real_data, tmp_path):

@@ -13,6 +13,7 @@ TYPES = {
     "atom_subimages": ("AtomSubimages", 2),
     "atom_latents": ("AtomLatents", 1),
     "atom_displacements": ("AtomDisplacements", 1),
+    "atom_properties": ("AtomProperties", 1),
 }
 
 

@@ -1,1 +1,1 @@
-"""What it means: clusters of local configurations."""
+"""What it means: denoising, groups and classes of atoms and of their surroundings."""

@@ -29,9 +29,11 @@ def image_axes(
     pixel
         Width and height of a pixel, and their units.
     """
-    if ax is None:
-        ax = plt.figure(figsize=(6.4, 5.2), layout="constrained").add_subplot()
     width, height, _ = pixel
+    if ax is None:
+        extent = np.ptp(positions, axis=0)[::-1] if image is None else np.array(image.shape)
+        size = _figure_size(float(extent[0] * height / max(extent[1] * width, 1e-9)))
+        ax = plt.figure(figsize=size, layout="constrained").add_subplot()
     ax.set_aspect(height / width)
     if image is None:
         margin = 0.5 + 0.03 * np.ptp(positions, axis=0).max(initial=1.0)
@@ -44,6 +46,31 @@ def image_axes(
     ax.set_yticks([])
     add_scale_bar(ax, pixel)
     return ax
+
+
+def _figure_size(ratio: float) -> tuple[float, float]:
+    """Width and height in inches for maps of this height over width, colour bar included."""
+    if ratio < 0.6:
+        return 10.0, max(2.6, 8.0 * ratio + 1.0)
+    if ratio > 1.6:
+        return max(4.0, 8.0 / ratio + 1.5), 8.0
+    return 6.4, 5.2
+
+
+def row_of_axes(count: int) -> np.ndarray:
+    """Make `count` axes side by side, up to four in a row, on a new figure."""
+    across = min(4, count)
+    down = -(-count // across)
+    figure = plt.figure(figsize=(4.2 * across, 3.6 * down), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    for spare in axes[count:]:
+        spare.remove()
+    return axes[:count]
+
+
+def add_note(ax: Axes, text: str) -> None:
+    """Write a line of small text below the axes, at the right."""
+    ax.text(1.0, -0.02, text, transform=ax.transAxes, ha="right", va="top", fontsize=8)
 
 
 def add_scale_bar(ax: Axes, pixel: Pixel, **kwargs: Any) -> None:

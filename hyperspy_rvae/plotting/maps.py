@@ -30,6 +30,7 @@ def plot_map(
     name: str,
     *,
     symmetry: int = 1,
+    units: str | None = None,
     image: np.ndarray | None = None,
     pixel: Pixel = (1.0, 1.0, ""),
     ax: Axes | None = None,
@@ -48,6 +49,8 @@ def plot_map(
         What they are; ``angle`` gets cyclic colours from -pi to pi.
     symmetry
         Angles are shown modulo 2 pi over this, from -pi to pi over this.
+    units
+        Units of the values; if not given, those usual for `name`.
     image
         Image to draw below, shape ``(height, width)``.
     pixel
@@ -70,7 +73,8 @@ def plot_map(
         options["cmap"] = "tab10"
         drawn = ax.scatter(x, y, c=codes, **(options | kwargs))
         handles = drawn.legend_elements(num=list(range(len(labels))))[0]
-        ax.legend(handles, [label or "none" for label in labels], title=name)
+        names = [label or "none" for label in labels]
+        ax.legend(handles, names, title=name, loc="upper left", bbox_to_anchor=(1.02, 1.0))
         return ax
     if name == "angle":
         values = np.angle(np.exp(1j * symmetry * values)) / symmetry
@@ -79,7 +83,8 @@ def plot_map(
         low, high = np.nanpercentile(values, [1, 99]) if np.isfinite(values).any() else (0.0, 1.0)
         options |= {"cmap": SEQUENTIAL, "vmin": low, "vmax": high}
     drawn = ax.scatter(x, y, c=values, **(options | kwargs))
-    bar = _add_colour_bar(ax, drawn, name)
+    usual = UNITS.get(name.removesuffix("_std"))
+    bar = _add_colour_bar(ax, drawn, name, usual if units is None else units)
     if name == "angle":
         over = "" if symmetry == 1 else f"/{symmetry}"
         ticks = np.array([-1, -0.5, 0, 0.5, 1]) * np.pi / symmetry
@@ -101,6 +106,5 @@ def _are_labels(values: np.ndarray) -> bool:
     return values.dtype.kind in "iu" and len(np.unique(values)) <= 10
 
 
-def _add_colour_bar(ax: Axes, drawn: PathCollection, name: str) -> Colorbar:
-    units = UNITS.get(name.removesuffix("_std"))
+def _add_colour_bar(ax: Axes, drawn: PathCollection, name: str, units: str | None) -> Colorbar:
     return ax.figure.colorbar(drawn, ax=ax, label=f"{name} ({units})" if units else name)

@@ -10,7 +10,8 @@ import dask.array as da
 import numpy as np
 import pandas as pd
 
-from hyperspy_rvae.signals.record import NODE, read, write
+from hyperspy_rvae.lattice.table import pack
+from hyperspy_rvae.signals.record import NODE, atom_ids, read, stored_table, write
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
@@ -57,7 +58,7 @@ def like(
     axes
         HyperSpy's dictionaries in array order, the atom axis first.
     signal_type
-        One of the package's four.
+        One of the package's, or "".
     record
         Entries of the node that replace those of `source`.
     """
@@ -75,3 +76,40 @@ def like(
         write(out, key, value)
     out.set_signal_type(signal_type)
     return out.as_lazy() if isinstance(data, da.Array) else out
+
+
+def alike(
+    signal: BaseSignal,
+    *,
+    data: np.ndarray | None = None,
+    columns: Mapping[str, np.ndarray] | None = None,
+    without: tuple[str, ...] = (),
+) -> BaseSignal:
+    """Build a signal of the same type and atoms, with other numbers or more columns.
+
+    Parameters
+    ----------
+    signal
+        Left as it is.
+    data
+        Numbers in place of its own; made lazy where the signal is.
+    columns
+        Columns for the table, row for row with the atom axis. Rows of the table that are not on
+        the axis get -1 where the column holds whole numbers, else NaN.
+    without
+        Columns of the table to leave out.
+    """
+    out = signal.deepcopy() if data is None else signal._deepcopy_with_new_data(data)
+    if data is not None and signal._lazy:
+        out.data = da.from_array(data)
+    if columns or without:
+        table = stored_table(signal).drop(columns=list(without), errors="ignore")
+        rows = table.index.get_indexer(atom_ids(signal))
+        for name, values in (columns or {}).items():
+            none = -1 if np.issubdtype(values.dtype, np.integer) else np.nan
+            none = False if values.dtype == bool else none
+            whole = np.full(len(table), none, dtype=values.dtype)
+            whole[rows] = values
+            table[name] = whole
+        write(out, "table", pack(table))
+    return out

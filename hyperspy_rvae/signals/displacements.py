@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from hyperspy.signals import LazySignal1D, Signal1D
+from hyperspy.signals import LazySignal1D
 
-from hyperspy_rvae.lattice.axes import pack_axes, unit_factor
-from hyperspy_rvae.lattice.displacements import (
-    check_centred,
-    coordination,
-    displacements,
-    neighbour_centres,
-)
-from hyperspy_rvae.lattice.table import pack, select_sublattice
 from hyperspy_rvae.signals import record
-from hyperspy_rvae.signals.build import atom_axis, beside, like
-from hyperspy_rvae.signals.checks import check_choice
+from hyperspy_rvae.signals.vectors import AtomVectors
 
 if TYPE_CHECKING:
-    from hyperspy.signals import BaseSignal
-    from matplotlib.axes import Axes
+    from collections.abc import Mapping
 
-    from hyperspy_rvae.signals.image import AtomLatticeImage
+    from hyperspy.signals import Signal1D
 
-Units = Literal["px", "axes", "pm"]
-COMPONENTS = ("u", "v")
+    from hyperspy_rvae.analysis.denoising import Denoising
+    from hyperspy_rvae.analysis.grouping import Algorithm, Features
+    from hyperspy_rvae.lattice.corrections import Field
 
 
-class AtomDisplacements(Signal1D):
+class AtomDisplacements(AtomVectors):
     """A vector per atom, with its reference: ``(atom | component)``.
 
     The components are u, right, and v, down as displayed; atom minus ideal site.
@@ -40,179 +31,267 @@ class AtomDisplacements(Signal1D):
     _alias_signal_types = ["AtomDisplacements"]
 
     @property
-    def atoms(self) -> pd.DataFrame:
-        """Table of these atoms, row for row with the atom axis; positions in pixels."""
-        return record.listed_atoms(self)
+    def scores(self) -> np.ndarray | None:
+        """Balanced accuracy on each fold of :meth:`classify`; None where nothing was classified."""
+        described = record.read(self, "displacement") or {}
+        classes = described.get("classes")
+        return None if classes is None else np.asarray(classes["scores"])
 
-    def rebin(self, *args: Any, **kwargs: Any) -> BaseSignal | None:
-        """Rebin as HyperSpy does; sums over atoms have no row of the table any more."""
-        rebinned = super().rebin(*args, **kwargs)
-        if rebinned is not None:
-            record.note_rebin(self, rebinned)
-        return rebinned
+    def noise(self) -> tuple[float, float]:
+        """Estimate the standard deviation of u and v from one atom to the next.
 
-    @property
-    def columns(self) -> list[str]:
-        """Names of the components, in order."""
-        index = record.whole_axis(self.axes_manager.signal_axes[0], "component")
-        if not 0 <= index.min() <= index.max() < len(COMPONENTS):
-            raise ValueError(f"a displacement has the components u and v, not {len(index)} others.")
-        return [COMPONENTS[k] for k in index]
+        From the difference between a vector and the mean of its four neighbours on the lattice,
+        in :attr:`units`. It holds noise of the fit and real disorder alike, and is the least that
+        a single vector can be trusted to; :meth:`denoise` goes below it.
+        """
+        from hyperspy_rvae.signals.correcting import noise
 
-    @property
-    def units(self) -> str:
-        """Units of the vectors, such as "px" or "pm"."""
-        described = record.read(self, "displacement")
-        if not isinstance(described, dict) or not isinstance(described.get("units"), str):
-            raise ValueError("these vectors have no units; they come from displacement_map().")
-        return described["units"]
+        return noise(self)
 
-    def to_dataframe(self) -> pd.DataFrame:
-        """Put the vectors beside the table of the atoms.
+    def correct(
+        self, field: Field, *, region: Any = None, width: float | None = None
+    ) -> AtomDisplacements:
+        """Subtract a field that varies slowly, such as tilt and scan leave.
+
+        What is subtracted is logged and noted in ``metadata.Atoms.displacement.corrections``.
+
+        Parameters
+        ----------
+        field
+            "mean", one vector a frame; "plane", linear in x and y; "smooth", the mean around each
+            atom. Real polarization of the same form goes with it.
+        region
+            HyperSpy ROI whose atoms the field is taken from, such as a part that is not polar;
+            if not given, all.
+        width
+            Standard deviation, in pixels, of the Gaussian that "smooth" weights with; 8 distances
+            between nearest neighbours if not given.
+
+        Returns
+        -------
+        displacements
+            The rest; atoms without a vector stay NaN.
+
+        Raises
+        ------
+        ValueError
+            If `field` is unknown or the region has too few atoms for it.
+        """
+        from hyperspy_rvae.signals.correcting import correct
+
+        return correct(self, field, region, width)
+
+    def denoise(
+        self,
+        method: Denoising | Any = "pca",
+        *,
+        components: int | float | None = None,
+        radius: int = 2,
+        seed: int | None = None,
+    ) -> AtomDisplacements:
+        """Denoise by what each atom's vector has in common with its neighbours'.
+
+        Parameters
+        ----------
+        method
+            "pca", "incremental", "kernel", "sparse", "robust", "ica" or "nmf" decompose the
+            :meth:`neighbourhoods`; "gaussian" and "median" average on the lattice, for comparison;
+            or a scikit-learn transformer with ``fit_transform`` and ``inverse_transform``.
+        components
+            How many are kept: a number; a share of the variance between 0 and 1; if not given,
+            that with which the neighbours predict an atom best.
+        radius
+            Steps along both lattice vectors that neighbours are taken from; 2 takes 24.
+        seed
+            Of the methods that draw.
+
+        Returns
+        -------
+        displacements
+            ``(atom | component)``; atoms without a vector stay NaN. The columns ``u_std`` and
+            ``v_std`` are those of single vectors and are left out.
+
+        Raises
+        ------
+        ValueError
+            If `method` or `components` are impossible, or the atoms form no lattice.
+        TypeError
+            If `method` is no transformer.
+        """
+        from hyperspy_rvae.signals.denoising import denoise
+
+        return denoise(self, method, components, radius, seed)
+
+    def neighbourhoods(self, radius: int = 2) -> Signal1D:
+        """Vectors of each atom and its neighbours, the samples that :meth:`denoise` decomposes.
+
+        Parameters
+        ----------
+        radius
+            As in :meth:`denoise`.
+
+        Returns
+        -------
+        samples
+            ``(atom | neighbour component)``: u and v of the atom, then of its neighbours by
+            distance. A plain signal: ``samples.decomposition()`` and
+            ``samples.plot_scree_plot()`` give the scree plot.
+        """
+        from hyperspy_rvae.signals.denoising import neighbourhoods
+
+        return neighbourhoods(self, radius)
+
+    def cluster(
+        self,
+        n: int | None = None,
+        *,
+        algorithm: Algorithm | Any = "gmm",
+        features: Features = "direction",
+        seed: int | None = None,
+    ) -> AtomDisplacements:
+        """Group the vectors; the column ``cluster`` of the table says which is in which.
+
+        Parameters
+        ----------
+        n
+            Number of groups; if not given, "gmm" takes that of the least Bayesian information
+            criterion (1 to 8), "kmeans" and "agglomerative" that of the largest mean silhouette
+            (2 to 8). "dbscan" and "hdbscan" find it themselves.
+        algorithm
+            One of these, or a scikit-learn clustering.
+        features
+            "direction", on the circle, or "vectors", where length counts too.
+        seed
+            Of the start.
+
+        Returns
+        -------
+        displacements
+            The same vectors; ``cluster`` is 0 for the largest group, -1 for noise and for atoms
+            without a vector.
+
+        Raises
+        ------
+        ValueError
+            If `n`, `algorithm` or `features` are impossible.
+        """
+        from hyperspy_rvae.signals.grouping import cluster
+
+        return cluster(self, n, algorithm, features, seed)
+
+    def classify(
+        self,
+        labels: Mapping[Any, Any] | np.ndarray,
+        *,
+        estimator: Any = None,
+        radius: int = 0,
+        seed: int | None = None,
+    ) -> AtomDisplacements:
+        """Learn classes from some atoms and give them to all.
+
+        Parameters
+        ----------
+        labels
+            HyperSpy ROI, or list of ROIs, by name of the class; or one label an atom of the axis,
+            -1 (or "") where it is not known.
+        estimator
+            A scikit-learn classifier; a random forest if not given.
+        radius
+            Lattice steps of the neighbourhood that is looked at; 0 for the vector alone.
+        seed
+            Of the forest and the folds.
+
+        Returns
+        -------
+        displacements
+            The same vectors, with the columns ``class`` (0, 1, ... in the order of the names; -1
+            without a vector) and ``probability_<name>``; :attr:`scores` has the cross-validation.
+
+        Raises
+        ------
+        ValueError
+            If a label is of no atom, or fewer than two classes have two atoms.
+        """
+        from hyperspy_rvae.signals.grouping import classify
+
+        return classify(self, labels, estimator, radius, seed)
+
+    def find_domains(self, column: str = "cluster") -> AtomDisplacements:
+        """Join neighbours of one group to domains.
+
+        Parameters
+        ----------
+        column
+            Column of the table with the groups.
+
+        Returns
+        -------
+        displacements
+            The same vectors, with the columns ``domain`` (0 the largest, -1 for none) and ``wall``
+            (True where a neighbour belongs to another group).
+        """
+        from hyperspy_rvae.signals.grouping import find_domains
+
+        return find_domains(self, column)
+
+    def describe_groups(self, column: str = "cluster") -> pd.DataFrame:
+        """Size, fraction and mean vector of each group.
+
+        Parameters
+        ----------
+        column
+            ``cluster``, ``class`` or ``domain``.
 
         Returns
         -------
         table
-            One row an atom, indexed by its id: the columns of :attr:`atoms`, then u (right) and v
-            (down) in :attr:`units`, NaN where there is none. They take the place of columns of
-            their name.
+            One row a group: ``count``, ``fraction``, mean ``u`` and ``v``, ``magnitude`` and
+            ``angle`` of the mean, ``u_std`` and ``v_std`` within it, and ``area`` (units of the
+            image's axes, squared: the cells of its atoms).
         """
-        return beside(self.atoms, np.asarray(self.data), self.columns)
+        from hyperspy_rvae.signals.grouping import describe
 
-    def to_temul(self, frame: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Positions and vectors of one frame as temul's functions take them.
+        return describe(self, column)
+
+    def polarization(
+        self, born_charges: Mapping[str, float], cell_volume: float
+    ) -> AtomDisplacements:
+        r"""Polarization of each cell, from Born effective charges.
+
+        .. math:: \mathbf{P} = \frac{e}{\Omega} \sum_k Z^*_k \mathbf{d}_k
+
+        over the sublattices k of the cell, as in Resta, Rev. Mod. Phys. 66, 899 (1994), with the
+        displacements measured from the reference sublattice, whose own is zero. Sublattices that
+        were not measured are taken to stay with the reference. P points where the positive ion
+        is displaced to.
 
         Parameters
         ----------
-        frame
-            Flat navigation index of the image.
+        born_charges
+            Effective charge in units of e by sublattice, all its atoms of a cell taken together; of
+            the displaced sublattices, the reference, and whatever else is needed for a sum of 0,
+            which makes P independent of the origin.
+        cell_volume
+            Volume of the cell in cubic angstrom.
 
         Returns
         -------
-        x, y, u, v
-            float64, shape ``(n,)`` each; positions in pixels, vectors in :attr:`units` with v
-            down, atom minus ideal site, as temul's ``find_polarisation_vectors(ideal, atoms)``.
-            Atoms without a displacement are left out.
+        polarization
+            ``(atom | component)`` in µC/cm²: u right, v down; for each atom of the first of the
+            displaced sublattices. Of others the mean over the atoms around it is taken.
 
         Raises
         ------
         ValueError
-            If `frame` has no displacements, or a component was cut off.
+            If the charges do not sum to 0, one is missing, the volume is impossible or the
+            vectors have no unit of length.
         """
-        table = self._vectors(frame)[["x", "y", *COMPONENTS]].to_numpy(dtype=np.float64)
-        x, y, u, v = (np.ascontiguousarray(column) for column in table.T)
-        return x, y, u, v
+        from hyperspy_rvae.signals.physics import polarization
 
-    def plot(self, *, frame: int = 0, image: Any = None, **kwargs: Any) -> Axes:
-        """Plot the vectors of one frame as coloured arrows, by temul.
-
-        Parameters
-        ----------
-        frame
-            Flat navigation index of the image.
-        image
-            Image to draw below them: a signal, of which `frame` is taken, or an array. If not
-            given, the background is plain.
-        **kwargs
-            Arguments of temul's ``plot_polarisation_vectors``, such as ``plot_style`` ("colormap",
-            "vector", "contour", "colorwheel", "polar_colorwheel"), ``scale`` or ``cmap``; and
-            ``save``, the file to write the figure to. Nothing is written without it.
-
-        Returns
-        -------
-        axes
-            The axes drawn on, of a figure of their own; the colour bar has the vectors' units.
-
-        Raises
-        ------
-        ValueError
-            If `frame` has no displacements.
-        """
-        from hyperspy_rvae.plotting.temul import plot_vectors
-        from hyperspy_rvae.signals.frames import frame_of
-
-        here = self._vectors(frame)
-        return plot_vectors(
-            here[["x", "y"]].to_numpy(),
-            here[list(COMPONENTS)].to_numpy(),
-            units=self.units,
-            image=None if image is None else frame_of(image, frame, record.image_shape(self)),
-            pixel=record.pixel(self),
-            **kwargs,
-        )
-
-    def _vectors(self, frame: int) -> pd.DataFrame:
-        """Rows of one frame that have a displacement."""
-        missing = [name for name in COMPONENTS if name not in self.columns]
-        if missing:
-            raise ValueError(f"the component {missing[0]} was cut off; take both before slicing.")
-        table = self.to_dataframe()
-        here = table[table["frame"] == frame].dropna(subset=list(COMPONENTS))
-        if here.empty:
-            raise ValueError(
-                f"frame {frame!r} has no displacements; there are frames {table['frame'].min()} to "
-                f"{table['frame'].max()}."
-            )
-        return here
+        return polarization(self, born_charges, cell_volume)
 
 
 class LazyAtomDisplacements(LazySignal1D, AtomDisplacements):
     """Lazy :class:`AtomDisplacements`."""
 
     plot = AtomDisplacements.plot
-
-
-def map_displacements(
-    image: AtomLatticeImage, sublattice: str, reference: str, units: Units
-) -> AtomDisplacements:
-    """Displacements from the neighbours' centres; as ``AtomLatticeImage.displacement_map``."""
-    check_choice(units, get_args(Units), "units")
-    table = image.atoms
-    atoms = select_sublattice(table, sublattice)
-    around = select_sublattice(table, reference)
-    if sublattice == reference:
-        raise ValueError(
-            f"sublattice and reference are both {reference!r}; displacements need two sublattices."
-        )
-    axes = record.image_axes(image)
-    factors, name = vector_units(axes[-1], axes[-2], units)
-    vectors = _by_frame(atoms, around)
-    return like(
-        image,
-        vectors * factors,
-        [atom_axis(atoms.index.to_numpy()), {"name": "component", "size": 2, "navigate": False}],
-        "atom_displacements",
-        {
-            "table": pack(table),
-            "axes": pack_axes(axes),
-            "displacement": {"sublattice": sublattice, "reference": reference, "units": name},
-        },
-    )
-
-
-def _by_frame(atoms: pd.DataFrame, around: pd.DataFrame) -> np.ndarray:
-    """Vectors in pixels, row for row with `atoms`."""
-    vectors = pd.DataFrame(np.nan, index=atoms.index, columns=list(COMPONENTS))
-    references = {frame: rows[["x", "y"]].to_numpy() for frame, rows in around.groupby("frame")}
-    both = {
-        frame: rows for frame, rows in atoms.groupby("frame") if len(references.get(frame, ())) > 0
-    }
-    if not both:
-        raise ValueError("no frame has atoms of both sublattices, so there is nothing to measure.")
-    fullest = max(both, key=lambda frame: len(references[frame]))
-    neighbours, reach = coordination(both[fullest][["x", "y"]].to_numpy(), references[fullest])
-    for frame, rows in both.items():
-        xy = rows[["x", "y"]].to_numpy()
-        centres = neighbour_centres(xy, references[frame], neighbours, reach)
-        vectors.loc[rows.index] = displacements(xy, centres)
-    check_centred(vectors.to_numpy(), reach)
-    return vectors.to_numpy()
-
-
-def vector_units(x_axis: Any, y_axis: Any, units: Units) -> tuple[np.ndarray, str]:
-    """Find what u and v in pixels are to be multiplied with, and the units then."""
-    if units == "px":
-        return np.ones(2), "px"
-    target = "pm" if units == "pm" else x_axis.units
-    factors = [abs(axis.scale) * unit_factor(axis.units, target) for axis in (x_axis, y_axis)]
-    return np.array(factors), target or "axes"

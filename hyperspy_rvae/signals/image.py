@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from hyperspy.signals import LazySignal2D, Signal2D
+from hyperspy.signals import LazySignal2D
 
 from hyperspy_rvae.lattice.finding import Contrast
 from hyperspy_rvae.lattice.routes import Refinement
@@ -15,9 +15,9 @@ from hyperspy_rvae.lattice.table import as_table
 from hyperspy_rvae.signals import record, tracking
 from hyperspy_rvae.signals.atomap import to_atomap
 from hyperspy_rvae.signals.checks import check_image, frame_count
-from hyperspy_rvae.signals.displacements import AtomDisplacements, Units, map_displacements
 from hyperspy_rvae.signals.extraction import Centres, extract
 from hyperspy_rvae.signals.finding import find, find_second, refine
+from hyperspy_rvae.signals.lattice_maps import LatticeMaps
 from hyperspy_rvae.signals.neighbours import neighbours
 from hyperspy_rvae.signals.rings import rings
 from hyperspy_rvae.subimages.windows import Edge
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hyperspy_rvae.signals.subimages import AtomSubimages
 
 
-class AtomLatticeImage(Signal2D):
+class AtomLatticeImage(LatticeMaps):
     """Image or movie with the table of its atoms: ``(any navigation | x, y)``.
 
     The table follows crops, rebins and slices. What moves pixels but no axis (``align2D``,
@@ -269,34 +269,6 @@ class AtomLatticeImage(Signal2D):
     plot_tracks = tracking.plot_tracks
     neighbours = neighbours
     rings = rings
-
-    def displacement_map(
-        self, sublattice: str = "B", reference: str = "A", *, units: Units = "px"
-    ) -> AtomDisplacements:
-        """Displacement of each atom from the centre of the reference atoms around it.
-
-        Parameters
-        ----------
-        sublattice
-            Whose displacements.
-        reference
-            Sublattice whose nearest atoms, taken together, mark the ideal site.
-        units
-            "px", "axes" (the units of the image's axes) or "pm". Each axis' own scale is used.
-
-        Returns
-        -------
-        displacements
-            ``(atom | component)``: u right, v down; atom minus ideal site. NaN where a reference
-            atom is missing, as at the rim and beside a vacancy.
-
-        Raises
-        ------
-        ValueError
-            If a sublattice is unknown, the atoms do not sit between the reference atoms, or the
-            axes are not calibrated in a length.
-        """
-        return map_displacements(self, sublattice, reference, units)
 
     def to_atomap(self, frame: int = 0) -> Any:
         """One frame and its atoms as an ``atomap.atom_lattice.Atom_Lattice``.

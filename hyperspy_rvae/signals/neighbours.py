@@ -15,8 +15,8 @@ from hyperspy_rvae.lattice.neighbours import moments, nearest_neighbours, within
 from hyperspy_rvae.lattice.table import select_sublattice
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.checks import check_choice, check_image
-from hyperspy_rvae.signals.displacements import Units, vector_units
 from hyperspy_rvae.signals.maps import map_column
+from hyperspy_rvae.signals.measuring import Units, vector_units
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -237,6 +237,6 @@ def whole_axis(axis: Any, what: str) -> np.ndarray:
     if not np.allclose(values, axis.axis, rtol=0, atol=1e-3):
         raise ValueError(
             f"the {what} axis has values that are no whole numbers, such as {axis.axis[0]:g}: "
-            f"{what}s were summed or the axis was calibrated; take every n-th with a slice instead."
+            "values were summed or the axis was calibrated; take every n-th with a slice instead."
         )
     return values

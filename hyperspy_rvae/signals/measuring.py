@@ -1,0 +1,238 @@
+"""From a table of atoms to displacements from their ideal places."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from hyperspy_rvae.lattice.axes import Axis, pack_axes, unit_factor
+from hyperspy_rvae.lattice.displacements import (
+    check_centred,
+    coordination,
+    displacements,
+    neighbour_centres,
+)
+from hyperspy_rvae.lattice.ideal import (
+    cell_places,
+    indices_in,
+    lattice_places,
+    mean_over_time,
+    plane_crossings,
+)
+from hyperspy_rvae.lattice.table import nearest_distance, pack, select_sublattice
+from hyperspy_rvae.lattice.uncertainty import centre_variances
+from hyperspy_rvae.signals import record
+from hyperspy_rvae.signals.build import atom_axis, like
+from hyperspy_rvae.signals.checks import check_choice
+from hyperspy_rvae.signals.finding import check_position
+from hyperspy_rvae.signals.neighbourhood import repeats
+from hyperspy_rvae.signals.regions import inside
+
+if TYPE_CHECKING:
+    from hyperspy_rvae.signals.displacements import AtomDisplacements
+    from hyperspy_rvae.signals.image import AtomLatticeImage
+
+Units = Literal["px", "axes", "pm"]
+Ideal = Literal["neighbours", "cells", "lattice", "planes", "time"]
+UNEVEN = (0.02, 0.1)  # lattice vectors that differ by so much may be the scan's doing
+
+_logger = logging.getLogger(__name__)
+
+
+def map_displacements(
+    image: AtomLatticeImage,
+    sublattice: str | Sequence[str],
+    reference: str,
+    method: Ideal,
+    position: tuple[float, float],
+    region: Any,
+    units: Units,
+) -> AtomDisplacements:
+    """Measure; the parameters are those of ``AtomLatticeImage.displacement_map``."""
+    check_choice(units, get_args(Units), "units")
+    check_choice(method, get_args(Ideal), "method")
+    names = [sublattice] if isinstance(sublattice, str) else list(dict.fromkeys(sublattice))
+    if not names:
+        raise ValueError("sublattice must name at least one, got none.")
+    table = image.atoms
+    axes = record.image_axes(image)
+    factors, unit = vector_units(axes[-1], axes[-2], units)
+    if method == "time":
+        reference = names[0]
+    around = select_sublattice(table, reference)
+    chosen = np.ones(len(around), dtype=bool)
+    if region is not None:
+        if method != "lattice":
+            raise ValueError(
+                "a region is what the lattice is fitted to; it needs method='lattice'."
+            )
+        chosen = inside(axes, around, region)
+    _warn_uneven(around, reference, axes)
+    parts = []
+    for name in names:
+        atoms = select_sublattice(table, name)
+        place = _place(name, reference, method, position)
+        vectors, variances = _by_frame(atoms, around, method, place, chosen)
+        parts.append(pd.DataFrame(vectors, index=atoms.index, columns=["u", "v"]))
+        parts[-1][["u_std", "v_std"]] = np.sqrt(variances)
+    found = pd.concat(parts).sort_index()
+    _count_gaps(found, method)
+    stds = found[["u_std", "v_std"]] * factors
+    if stds.notna().to_numpy().any():
+        table = table.drop(columns=list(stds), errors="ignore").join(stds)
+    described = {"sublattice": ", ".join(names), "reference": reference, "method": method}
+    return like(
+        image,
+        found[["u", "v"]].to_numpy() * factors,
+        [atom_axis(found.index.to_numpy()), {"name": "component", "size": 2, "navigate": False}],
+        "atom_displacements",
+        {
+            "table": pack(table),
+            "axes": pack_axes(axes),
+            "displacement": described | {"units": unit},
+        },
+    )
+
+
+def _place(
+    name: str, reference: str, method: Ideal, position: tuple[float, float]
+) -> tuple[float, float]:
+    """Place in the reference's cell: (0, 0) for the reference's own atoms."""
+    if name != reference:
+        return check_position(position)
+    if method in ("neighbours", "cells"):
+        raise ValueError(
+            f"sublattice and reference are both {reference!r}; displacements from "
+            f"{method} need two sublattices. The methods 'lattice', 'planes' and 'time' take one."
+        )
+    return (0.0, 0.0)
+
+
+def _by_frame(
+    atoms: pd.DataFrame,
+    around: pd.DataFrame,
+    method: Ideal,
+    place: tuple[float, float],
+    chosen: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors in pixels and their variances, row for row with `atoms`; (n, 2) each."""
+    if method == "time":
+        return _from_time(atoms), _variances(atoms)
+    vectors = pd.DataFrame(np.nan, index=atoms.index, columns=["u", "v"])
+    variances = vectors.copy()
+    references = {
+        frame: (rows, chosen[around.index.get_indexer(rows.index)])
+        for frame, rows in around.groupby("frame")
+    }
+    both = {frame: rows for frame, rows in atoms.groupby("frame") if frame in references}
+    if not both:
+        raise ValueError("no frame has atoms of both sublattices, so there is nothing to measure.")
+    fullest = max(both, key=lambda frame: len(references[frame][0]))
+    if method == "neighbours":
+        neighbours, reach = coordination(_xy(both[fullest]), _xy(references[fullest][0]))
+    else:
+        name = str(around["sublattice"].iloc[0])
+        lattice = repeats(references[fullest][0], name)
+    for frame, rows in both.items():
+        xy, others = _xy(rows), references[frame][0]
+        variances.loc[rows.index] = _variances(rows)
+        if method == "neighbours":
+            ideal = neighbour_centres(xy, _xy(others), neighbours, reach)
+            variances.loc[rows.index] += centre_variances(
+                xy, _xy(others), _variances(others), neighbours
+            )
+        else:
+            ideal = _ideal(method, xy, _xy(others), lattice, place, references[frame][1])
+        vectors.loc[rows.index] = displacements(xy, ideal)
+    if method == "neighbours":
+        check_centred(vectors.to_numpy(), reach)
+    return vectors.to_numpy(), variances.to_numpy()
+
+
+def _ideal(
+    method: Ideal,
+    xy: np.ndarray,
+    reference: np.ndarray,
+    vectors: np.ndarray,
+    place: tuple[float, float],
+    chosen: np.ndarray,
+) -> np.ndarray:
+    """Ideal places in one frame, by all methods but the neighbours and time."""
+    if method == "cells":
+        return cell_places(xy, reference, vectors, place)
+    cells, indices = indices_in(xy, reference, vectors, place)
+    if method == "planes":
+        return plane_crossings(cells, place, reference, indices)
+    return lattice_places(cells, place, reference, indices, chosen)
+
+
+def _from_time(atoms: pd.DataFrame) -> np.ndarray:
+    frames = [rows for _, rows in atoms.groupby("frame")]
+    if len(frames) < 2:
+        raise ValueError(
+            "a mean over time needs a movie, and the atoms are in one frame; choose another method."
+        )
+    tracks = [rows["track"].to_numpy() for rows in frames] if "track" in atoms else None
+    ideal = mean_over_time([_xy(rows) for rows in frames], nearest_distance(atoms), tracks)
+    return displacements(_xy(atoms), np.concatenate(ideal))
+
+
+def _variances(atoms: pd.DataFrame) -> np.ndarray:
+    """Squares of ``x_std`` and ``y_std``; NaN where the table has none."""
+    if not {"x_std", "y_std"} <= set(atoms):
+        return np.full((len(atoms), 2), np.nan)
+    return atoms[["x_std", "y_std"]].to_numpy(dtype=np.float64) ** 2
+
+
+def _xy(rows: pd.DataFrame) -> np.ndarray:
+    return rows[["x", "y"]].to_numpy()
+
+
+def _count_gaps(found: pd.DataFrame, method: Ideal) -> None:
+    gaps = int(found["u"].isna().sum())
+    why = {
+        "neighbours": "a reference atom around them is missing",
+        "cells": "their cell of the reference is not whole",
+        "planes": "a plane of theirs has fewer than four atoms",
+        "time": "they were seen in one frame only",
+    }.get(method, "their frame has no reference atoms")
+    if gaps == len(found):
+        raise ValueError(
+            f"no atom has a displacement: {why}. Look at the sublattices with plot_atoms(); "
+            "perhaps they are exchanged, or `position` is another."
+        )
+    if gaps:
+        _logger.info("%d of %d atoms have no displacement: %s", gaps, len(found), why)
+
+
+def _warn_uneven(around: pd.DataFrame, name: str, axes: Sequence[Axis]) -> None:
+    """Warn where a lattice that should be square is not, by the axes' own scales."""
+    try:
+        a, b = repeats(around, name) * [abs(axes[-1].scale), abs(axes[-2].scale)]
+    except ValueError:
+        return  # what is no lattice has no two lengths to compare
+    lengths = np.hypot(*a), np.hypot(*b)
+    uneven = abs(lengths[0] - lengths[1]) / max(lengths)
+    square = abs(a @ b) < 0.1 * lengths[0] * lengths[1]
+    if square and UNEVEN[0] < uneven < UNEVEN[1]:
+        _logger.warning(
+            "the lattice of %r repeats every %.4g along x and every %.4g along y, which differ by "
+            "%.1f %%: unless the crystal does, a pixel size is wrong, and so are lengths and "
+            "angles by as much; calibrate both axes on the lattice.",
+            name,
+            *lengths,
+            100 * uneven,
+        )
+
+
+def vector_units(x_axis: Axis, y_axis: Axis, units: Units) -> tuple[np.ndarray, str]:
+    """Find what u and v in pixels are to be multiplied with, and the units then."""
+    if units == "px":
+        return np.ones(2), "px"
+    target = "pm" if units == "pm" else x_axis.units
+    factors = [abs(axis.scale) * unit_factor(axis.units, target) for axis in (x_axis, y_axis)]
+    return np.array(factors), target or "axes"

@@ -1,0 +1,222 @@
+"""From positions and vectors to strain, tilt, cells, gradients and polarization."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy.constants import elementary_charge
+
+from hyperspy_rvae.lattice.axes import Axis, unit_factor
+from hyperspy_rvae.lattice.displacements import coordination
+from hyperspy_rvae.lattice.mesh import BESIDE, lattice_indices, lattice_neighbours, square_offsets
+from hyperspy_rvae.lattice.strain import cell_shapes, local_cells, local_gradients, strain_tensors
+from hyperspy_rvae.lattice.table import select_sublattice
+from hyperspy_rvae.lattice.tilt import shell_tilts
+from hyperspy_rvae.signals import record
+from hyperspy_rvae.signals.build import alike
+from hyperspy_rvae.signals.neighbourhood import neighbours_of, repeats
+from hyperspy_rvae.signals.properties import as_properties
+from hyperspy_rvae.signals.regions import inside
+
+if TYPE_CHECKING:
+    from hyperspy_rvae.signals.displacements import AtomDisplacements
+    from hyperspy_rvae.signals.image import AtomLatticeImage
+    from hyperspy_rvae.signals.properties import AtomProperties
+    from hyperspy_rvae.signals.vectors import AtomVectors
+
+_logger = logging.getLogger(__name__)
+
+NEUTRAL = 1e-3  # of the largest charge: what tables of rounded charges leave
+C_PER_A2_IN_UC_PER_CM2 = 1e6 * 1e16
+
+
+def strain_map(image: AtomLatticeImage, sublattice: str, reference: Any) -> AtomProperties:
+    """Measure strain; as ``AtomLatticeImage.strain_map``."""
+    table = image.atoms
+    atoms = select_sublattice(table, sublattice)
+    sizes = np.array(_sizes(image)[0])
+    cells = _cells(atoms, sizes, sublattice)
+    unstrained = _reference_cell(image, atoms, cells, reference, sizes)
+    tensors = strain_tensors(cells, unstrained)
+    _count_gaps(tensors, "strain", "fewer than three neighbours on its lattice")
+    units = {"exx": "", "eyy": "", "exy": "", "rotation": "rad"}
+    noted = {"sublattice": sublattice, "reference": unstrained / sizes}
+    return as_properties(image, tensors, atoms.index.to_numpy(), units, table, **noted)
+
+
+def cell_map(image: AtomLatticeImage, sublattice: str) -> AtomProperties:
+    """Measure cells; as ``AtomLatticeImage.cell_map``."""
+    table = image.atoms
+    atoms = select_sublattice(table, sublattice)
+    sizes, length = _sizes(image)
+    shapes = cell_shapes(_cells(atoms, np.array(sizes), sublattice))
+    _count_gaps(shapes, "cell", "fewer than three neighbours on its lattice")
+    units = {"a": length, "b": length, "ratio": "", "gamma": "rad", "area": f"{length}²"}
+    return as_properties(image, shapes, atoms.index.to_numpy(), units, table, sublattice=sublattice)
+
+
+def tilt_map(image: AtomLatticeImage, sublattice: str, centre: str) -> AtomProperties:
+    """Measure tilt; as ``AtomLatticeImage.tilt_map``."""
+    table = image.atoms
+    if sublattice == centre:
+        raise ValueError(
+            f"sublattice and centre are both {centre!r}; a tilt is that of atoms around others."
+        )
+    shell, atoms = select_sublattice(table, sublattice), select_sublattice(table, centre)
+    sizes = np.array(_sizes(image)[0])
+    vectors = repeats(atoms, centre)
+    out = pd.DataFrame(np.nan, index=atoms.index, columns=["tilt", "staggered"])
+    around = {frame: rows[["x", "y"]].to_numpy() for frame, rows in shell.groupby("frame")}
+    for frame, rows in atoms.groupby("frame"):
+        if len(around.get(frame, ())) < 3:
+            continue
+        xy = rows[["x", "y"]].to_numpy()
+        parity = lattice_indices(xy, vectors).sum(1) % 2
+        neighbours, reach = coordination(xy * sizes, around[frame] * sizes)
+        tilts = shell_tilts(xy * sizes, around[frame] * sizes, neighbours, reach, parity)
+        out.loc[rows.index] = np.stack([tilts, tilts * (1 - 2 * parity)], axis=-1)
+    _count_gaps(out.to_numpy(), "tilt", f"fewer {sublattice!r} atoms around it than others have")
+    units = {"tilt": "rad", "staggered": "rad"}
+    noted = {"sublattice": sublattice, "centre": centre}
+    return as_properties(image, out.to_numpy(), atoms.index.to_numpy(), units, table, **noted)
+
+
+def gradient_map(signal: AtomVectors) -> AtomProperties:
+    """Gradients; as ``AtomVectors.gradient_map``."""
+    rows = signal.vector_rows()
+    width, height, length = record.pixel(signal)
+    xy = rows[["x", "y"]].to_numpy() * (width, height)
+    found = local_gradients(xy, rows[["u", "v"]].to_numpy(), neighbours_of(rows, BESIDE))
+    (ux, uy), (vx, vy) = found[:, 0].T, found[:, 1].T
+    columns = np.stack([ux, uy, vx, vy, ux + vy, uy - vx], axis=-1)
+    per = f"{signal.units}/{length or 'px'}"
+    names = ["du_dx", "du_dy", "dv_dx", "dv_dy", "divergence", "curl"]
+    return as_properties(signal, columns, rows.index.to_numpy(), dict.fromkeys(names, per))
+
+
+def polarization(
+    signal: AtomDisplacements, born_charges: Mapping[str, float], cell_volume: float
+) -> AtomDisplacements:
+    """Polarization; as ``AtomDisplacements.polarization``."""
+    described = record.read(signal, "displacement")
+    rows = signal.vector_rows()
+    moved = list(dict.fromkeys(rows["sublattice"]))
+    _check_charges(born_charges, [*moved, described["reference"]])
+    if not (np.isfinite(cell_volume) and cell_volume > 0):
+        raise ValueError(f"cell_volume must be above 0, in cubic angstrom, got {cell_volume!r}.")
+    shifts = rows[["u", "v"]].to_numpy() * _angstrom(signal)
+    first = rows["sublattice"].to_numpy() == moved[0]
+    moments = born_charges[moved[0]] * shifts[first]
+    for name in moved[1:]:
+        moments = moments + born_charges[name] * _mean_around(rows, shifts, moved[0], name)
+    factor = elementary_charge * C_PER_A2_IN_UC_PER_CM2 / cell_volume
+    data = np.full((len(record.atom_ids(signal)), 2), np.nan)
+    data[signal.atoms.index.get_indexer(rows.index[first])] = moments * factor
+    out = alike(signal, data=data, without=("u_std", "v_std"))
+    noted = {"units": "µC/cm²", "born_charges": dict(born_charges), "cell_volume": cell_volume}
+    record.write(out, "displacement", described | noted)
+    return out
+
+
+def _sizes(image: AtomLatticeImage) -> tuple[tuple[float, float], str]:
+    """Width and height of a pixel, and their units; pixels where they have none in common."""
+    y_axis, x_axis = record.image_axes(image)[-2:]
+    if not x_axis.units and not y_axis.units:
+        return (1.0, abs(y_axis.scale / x_axis.scale)), "px"
+    factor = unit_factor(y_axis.units, x_axis.units)
+    return (abs(x_axis.scale), abs(y_axis.scale) * factor), x_axis.units
+
+
+def _cells(atoms: pd.DataFrame, sizes: np.ndarray, name: str) -> np.ndarray:
+    """Local lattice vectors of each atom, shape ``(n, 2, 2)``, in units of `sizes`."""
+    offsets = square_offsets(1)[1:]
+    vectors = repeats(atoms, name)
+    cells = np.full((len(atoms), 2, 2), np.nan)
+    for _, rows in atoms.groupby("frame"):
+        xy = rows[["x", "y"]].to_numpy()
+        neighbours = lattice_neighbours(xy, vectors, offsets)
+        cells[atoms.index.get_indexer(rows.index)] = local_cells(xy * sizes, neighbours, offsets)
+    return cells
+
+
+def _reference_cell(
+    image: AtomLatticeImage, atoms: pd.DataFrame, cells: np.ndarray, given: Any, sizes: np.ndarray
+) -> np.ndarray:
+    """Find the cell that counts as unstrained, shape ``(2, 2)``, in units of `sizes`."""
+    if isinstance(given, (np.ndarray, list, tuple)):
+        cell = np.asarray(given, dtype=np.float64)
+        if cell.shape != (2, 2) or not np.isfinite(cell).all() or np.linalg.det(cell) == 0:
+            raise ValueError(
+                "reference must be two lattice vectors in pixels, rows a and b, that span a cell, "
+                f"got {given!r}."
+            )
+        return cell * sizes
+    chosen = np.isfinite(cells).all((1, 2))
+    if given is not None:
+        chosen &= inside_image(image, atoms, given)
+    if not chosen.any():
+        raise ValueError(
+            "no atom of the reference has three neighbours on its lattice, so there is nothing to "
+            "compare with; take a larger region."
+        )
+    return cells[chosen].mean(0)
+
+
+def inside_image(image: AtomLatticeImage, atoms: pd.DataFrame, roi: Any) -> np.ndarray:
+    """Whether atoms of an image lie in a HyperSpy ROI, shape ``(n,)``."""
+    return inside(record.image_axes(image), atoms, roi)
+
+
+def _angstrom(signal: AtomDisplacements) -> np.ndarray:
+    """Find what u and v are to be multiplied with to be in angstrom."""
+    axes: list[Axis] = record.stored_axes(signal)[-2:]
+    if signal.units == "px":
+        return np.array([abs(axis.scale) * unit_factor(axis.units, "A") for axis in axes[::-1]])
+    return np.full(2, unit_factor("" if signal.units == "axes" else signal.units, "A"))
+
+
+def _mean_around(rows: pd.DataFrame, shifts: np.ndarray, centre: str, name: str) -> np.ndarray:
+    """Mean shift of one sublattice's atoms around each atom of another, shape ``(n, 2)``."""
+    from scipy.spatial import KDTree
+
+    means = []
+    for _, here in rows.assign(row=np.arange(len(rows))).groupby("frame"):
+        centres, others = here[here["sublattice"] == centre], here[here["sublattice"] == name]
+        if not len(centres):
+            continue
+        count, reach = coordination(centres[["x", "y"]].to_numpy(), others[["x", "y"]].to_numpy())
+        tree = KDTree(others[["x", "y"]].to_numpy())
+        distance, index = map(np.asarray, tree.query(centres[["x", "y"]].to_numpy(), k=count))
+        mean = shifts[others["row"].to_numpy()][index].mean(axis=1)
+        mean[distance[:, -1] > reach] = np.nan
+        means.append(mean)
+    return np.concatenate(means)
+
+
+def _check_charges(charges: Any, needed: list[str]) -> None:
+    if not isinstance(charges, Mapping) or not charges:
+        raise TypeError(f"born_charges must be charges by sublattice, got {charges!r}.")
+    missing = [name for name in dict.fromkeys(needed) if name not in charges]
+    if missing:
+        raise ValueError(
+            f"born_charges has no charge of {', '.join(map(repr, missing))}; needed are those of "
+            "the displaced sublattices and of their reference."
+        )
+    values = np.array(list(charges.values()), dtype=np.float64)
+    if not np.isfinite(values).all() or abs(values.sum()) > NEUTRAL * np.abs(values).max():
+        raise ValueError(
+            f"the charges {dict(charges)} sum to {values.sum():g} e and not to 0, so that the "
+            "polarization would depend on the origin; give all of the cell's, measured or not."
+        )
+
+
+def _count_gaps(values: np.ndarray, what: str, why: str) -> None:
+    gaps = int((~np.isfinite(values).all(axis=1)).sum())
+    if gaps == len(values):
+        raise ValueError(f"no atom has a {what}: each has {why}.")
+    if gaps:
+        _logger.info("%d of %d atoms have no %s: %s", gaps, len(values), what, why)

@@ -1,0 +1,107 @@
+"""Numbers per atom that are measured: strain, tilt, cells, gradients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from hyperspy.signals import LazySignal1D
+
+from hyperspy_rvae.lattice.axes import pack_axes
+from hyperspy_rvae.lattice.table import pack
+from hyperspy_rvae.signals import record
+from hyperspy_rvae.signals.build import atom_axis, like
+from hyperspy_rvae.signals.values import AtomValues
+
+if TYPE_CHECKING:
+    import dask.array as da
+    import pandas as pd
+    from hyperspy.signals import BaseSignal
+
+
+class AtomProperties(AtomValues):
+    """Numbers per atom that are measured: ``(atom | property)``.
+
+    Strain, tilt, cells and gradients come so. Their names are in :attr:`columns`.
+    """
+
+    _signal_type = "atom_properties"
+    _alias_signal_types = ["AtomProperties"]
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the properties, in order."""
+        names = record.read(self, "properties")
+        index = record.whole_axis(self.axes_manager.signal_axes[0], "property")
+        if not isinstance(names, dict) or not 0 <= index.min() <= index.max() < len(names["names"]):
+            raise ValueError(
+                f"these {len(index)} properties have no names of their own; they come from "
+                "strain_map(), tilt_map() and their like."
+            )
+        return [str(names["names"][k]) for k in index]
+
+    def units_of(self, column: str) -> str:
+        """Units of a property, such as "rad"; "" where it has none."""
+        described = record.read(self, "properties") or {"names": [], "units": []}
+        known = dict(zip(described["names"], described["units"], strict=True))
+        return str(known.get(column, ""))
+
+    def plot(self, *, frame: int = 0, image: Any = None, **kwargs: Any) -> np.ndarray:
+        """Plot a map of each property, side by side; :meth:`plot_map` plots one.
+
+        Parameters
+        ----------
+        frame
+            Flat navigation index of the image.
+        image
+            Image to draw below the atoms: a signal, of which `frame` is taken, or an array.
+        **kwargs
+            Passed to :meth:`matplotlib.axes.Axes.scatter`.
+
+        Returns
+        -------
+        axes
+            One a property, in the order of :attr:`columns`.
+        """
+        from hyperspy_rvae.signals.drawing import draw_maps
+
+        return draw_maps(self, frame, image, kwargs)
+
+
+class LazyAtomProperties(LazySignal1D, AtomProperties):
+    """Lazy :class:`AtomProperties`."""
+
+    plot = AtomProperties.plot
+
+
+def as_properties(
+    source: BaseSignal,
+    data: np.ndarray | da.Array,
+    ids: np.ndarray,
+    units: dict[str, str],
+    table: pd.DataFrame | None = None,
+    **noted: Any,
+) -> AtomProperties:
+    """Build properties of atoms.
+
+    Parameters
+    ----------
+    source
+        Image or values that the atoms belong to.
+    data
+        Shape ``(n, properties)``.
+    ids
+        The atoms' ids, shape ``(n,)``.
+    units
+        Units of each property by name, in order.
+    table
+        Table of an image as it is now; not given where `source` has one of its own.
+    **noted
+        What else is to be known of how they were measured.
+    """
+    described = {"names": list(units), "units": list(units.values()), **noted}
+    entries: dict[str, Any] = {"properties": described}
+    if table is not None:
+        entries |= {"table": pack(table), "axes": pack_axes(record.image_axes(source))}
+    axes = [atom_axis(ids), {"name": "property", "size": len(units), "navigate": False}]
+    return like(source, data, axes, "atom_properties", entries)
