@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.spatial import KDTree
@@ -14,6 +15,8 @@ from hyperspy_rvae.lattice.sites import lattice_vectors, nearest, reach_of, whol
 _LEAST = 16  # atoms of a grain; fewer fall into place by chance in an amorphous film
 _STRAY = 0.6  # of what is allowed, root mean square; 0.71 if all places were equally likely
 _FILLED = 0.45  # whole cells an atom; a block of 4 by 4 atoms has 0.56
+_RAREST = 0.02  # atoms of a place in the cell, as a share of the cells; fewer are strays
+_BINS = 32  # along each vector, in which places in the cell are told apart
 _CLASH = 2e-3  # share of the atoms on a place that another has
 _STEPS = np.array([[1, 0], [0, 1], [-1, 0], [0, -1], [0, 0]])
 
@@ -42,7 +45,7 @@ class Cells(NamedTuple):
 
 
 def index_cells(positions: np.ndarray) -> Cells:
-    """Number the cells of all atoms, grain by grain.
+    """Find the cell of every atom, grain by grain.
 
     The vectors between neighbours vote for the largest grain's lattice; its whole cells are put
     together from neighbour to neighbour, breadth first, so that strain and bent planes are
@@ -113,9 +116,11 @@ def _largest_grain(points: np.ndarray, least: int) -> Cells:
             f"these {len(points)} atoms form no lattice: where cells adjoin at all, their corners "
             "are scattered. An amorphous region has no cells to number."
         )
-    return _gather(tree, pair, reach, indices, piece, least)
+    return _gather(tree, pair, reach, indices, piece)
+
+
 def _walk(n: int, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Indices by steps from cell to adjoining cell, and the piece of each atom, -1 for none."""
+    """Step from cell to adjoining cell; indices, and the piece of each atom, -1 for none."""
     edges = np.concatenate([corners[:, pair] for pair in ([0, 1], [2, 3], [0, 2], [1, 3])])
     code = np.repeat([0, 1], 2 * len(corners))
     edges, first = np.unique(edges, axis=0, return_index=True)
@@ -148,25 +153,22 @@ def _gather(
     reach: np.ndarray,
     indices: np.ndarray,
     piece: np.ndarray,
-    least: int,
 ) -> Cells:
-    """Put the largest piece, its rim and the pieces inside it together as grain 0."""
+    """Put the largest piece, its rim and the atoms inside its cells together as grain 0."""
     points = tree.data
-    numbers, sizes = np.unique(piece[piece >= 0], return_counts=True)
-    large = numbers[sizes >= least][np.argsort(-sizes[sizes >= least], kind="stable")]
-    piece[~np.isin(piece, large)] = -1
+    piece = np.where(piece == np.argmax(np.bincount(piece[piece >= 0])), 0, -1)
     _join_rim(tree, pair, reach, indices, piece)
     piece[_doubles(indices, piece)] = -1
-    grain, site = np.full(len(points), -1), np.full(len(points), -1)
-    host = np.flatnonzero(piece == large[0])
-    grain[host] = site[host] = 0
-    for number in large[1:]:
-        own = np.flatnonzero(piece == number)
-        shift = _shift_into(points, pair, reach, indices, own, host)
-        if shift is not None:
-            indices[own] += shift
-            grain[own], site[own] = 0, site.max() + 1
-    return Cells(indices, grain, site, pair[None])
+    site, hosts = piece.copy(), np.flatnonzero(piece == 0)
+    others = np.flatnonzero(piece < 0)
+    host, fraction, corners = _inside(points[others], points[hosts], pair, reach)
+    found = _clusters(np.mod(fraction, 1), corners, pair, float(reach.max()), len(hosts))
+    for number, (place, near) in enumerate(found, start=1):
+        own = others[near]
+        cell = np.rint(fraction[near] - place).astype(int)
+        indices[own] = indices[hosts[host[near]]] + cell
+        site[own] = number
+    return Cells(indices, np.where(site >= 0, 0, -1), site, pair[None])
 
 
 def _join_rim(
@@ -197,33 +199,48 @@ def _doubles(indices: np.ndarray, piece: np.ndarray) -> np.ndarray:
     return np.delete(inside, np.unique(places, axis=0, return_index=True)[1])
 
 
-def _shift_into(
-    points: np.ndarray,
-    pair: np.ndarray,
-    reach: np.ndarray,
-    indices: np.ndarray,
-    own: np.ndarray,
-    hosts: np.ndarray,
-) -> np.ndarray | None:
-    """Steps that number a piece as the cells of its host; None if it does not lie inside."""
-    tree = KDTree(points[hosts])
-    beside = nearest(tree, points[own])[1]
-    fraction = (points[own] - points[hosts[beside]]) @ np.linalg.inv(pair)
+def _inside(
+    points: np.ndarray, hosts: np.ndarray, pair: np.ndarray, reach: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Nearest host of each point, fraction of the cell from there, and corners of that cell."""
+    tree = KDTree(hosts)
+    host = nearest(tree, points)[1]
+    fraction = (points - hosts[host]) @ np.linalg.inv(pair)
     corners = np.floor(fraction)[:, None] + [[0, 0], [1, 0], [0, 1], [1, 1]]
-    expected = points[hosts[beside], None] + corners @ pair
+    expected = hosts[host, None] + corners @ pair
     near = nearest(tree, expected, distance_upper_bound=float(reach.max()))[0]
-    there = np.isfinite(near).sum(axis=1)
-    if np.mean(there >= 3) < 0.5:
-        return None
-    place = np.angle(np.exp(2j * np.pi * fraction).mean(axis=0)) / (2 * np.pi)
-    place = np.where(place < -0.25, place + 1, place)  # from the host's atom, -0.25 to 0.75
-    shifts = indices[hosts[beside]] + np.rint(fraction - place).astype(int) - indices[own]
-    values, counts = np.unique(shifts, axis=0, return_counts=True)
-    return values[np.argmax(counts)]
+    return host, fraction, np.isfinite(near).sum(axis=1)
+
+
+def _clusters(
+    fraction: np.ndarray, corners: np.ndarray, pair: np.ndarray, reach: float, hosts: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Places in the cell that many atoms share, and which atoms they are.
+
+    Atoms inside whole cells tell the places; those at the rim may join them.
+    """
+    free = corners >= 2
+    least = max(_LEAST, _RAREST * hosts)
+    found = []
+    while np.count_nonzero(free & (corners == 4)) >= least:
+        seen = fraction[free & (corners == 4)]
+        votes = np.histogram2d(*seen.T, bins=_BINS, range=((0, 1), (0, 1)))[0]
+        top = np.argmax(ndimage.gaussian_filter(votes, 1.0, mode="wrap"))
+        place = (np.array(np.unravel_index(top, votes.shape)) + 0.5) / _BINS
+        for _ in range(3):
+            off = fraction - place
+            off -= np.rint(off)
+            near = free & (np.hypot(*(off @ pair).T) < reach)
+            place = place + off[near].mean(axis=0)
+        if np.count_nonzero(near) < least:
+            break
+        found.append((place, np.flatnonzero(near)))
+        free &= ~near
+    return found
 
 
 def _largest_first(cells: Cells) -> Cells:
-    """Number grains by size and cells from 0."""
+    """Sort grains by size, and let their cells start at 0."""
     sizes = np.bincount(cells.grain[cells.grain >= 0])
     order = np.argsort(-sizes, kind="stable")
     rank = np.append(np.argsort(order), -1)  # the last one serves -1

@@ -223,5 +223,6 @@ def partners(
 
 
 def nearest(tree: KDTree, places: np.ndarray, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Query a tree, and give arrays whatever the numbers."""
     distance, index = tree.query(places, **options)
     return np.asarray(distance), np.asarray(index)
