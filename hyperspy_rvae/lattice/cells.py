@@ -156,8 +156,12 @@ def _gather(
 ) -> Cells:
     """Put the largest piece, its rim and the atoms inside its cells together as grain 0."""
     points = tree.data
-    piece = np.where(piece == np.argmax(np.bincount(piece[piece >= 0])), 0, -1)
-    _join_rim(tree, pair, reach, indices, piece)
+    sizes = np.bincount(piece[piece >= 0])
+    loose = (piece < 0) | (
+        sizes[piece] < _LEAST
+    )  # the others will be grains or places of their own
+    piece = np.where(piece == np.argmax(sizes), 0, -1)
+    _join_rim(tree, pair, reach, indices, piece, loose)
     piece[_doubles(indices, piece)] = -1
     site, hosts = piece.copy(), np.flatnonzero(piece == 0)
     others = np.flatnonzero(piece < 0)
@@ -172,13 +176,18 @@ def _gather(
 
 
 def _join_rim(
-    tree: KDTree, pair: np.ndarray, reach: np.ndarray, indices: np.ndarray, piece: np.ndarray
+    tree: KDTree,
+    pair: np.ndarray,
+    reach: np.ndarray,
+    indices: np.ndarray,
+    piece: np.ndarray,
+    loose: np.ndarray,
 ) -> None:
-    """Give atoms without a whole cell the index that a neighbour tells, in place."""
+    """Give loose atoms the index that a neighbour in a piece tells, in place."""
     points = tree.data
     for _ in range(3):
         for step in _STEPS[:4]:
-            lost = np.flatnonzero(piece < 0)
+            lost = np.flatnonzero(loose & (piece < 0))
             known = np.flatnonzero(piece >= 0)
             if not len(lost) or not len(known):
                 return
