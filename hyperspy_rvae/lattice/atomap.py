@@ -114,9 +114,11 @@ def to_atom_lattice(
     -------
     lattice
         With one ``Sublattice`` per sublattice of the table, in order of first appearance,
-        their atoms in the order of the table.
+        their atoms in the order of the table, zone axes and atom planes included.
     """
     from atomap.api import Atom_Lattice, Sublattice
+
+    from hyperspy_rvae.lattice.atomap_planes import set_zone_axes
 
     pixels = bright_pixels(image)
     sublattices = []
@@ -130,6 +132,7 @@ def to_atom_lattice(
             units=units,
         )
         set_fit(sublattice, part)
+        set_zone_axes(sublattice)
         sublattices.append(sublattice)
     lattice = Atom_Lattice(image=pixels, sublattice_list=sublattices)
     lattice.set_scale(pixel_size, units)

@@ -10,7 +10,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.spatial import KDTree
 
-from hyperspy_rvae.lattice.sites import lattice_vectors, nearest, reach_of, whole_cells
+from hyperspy_rvae.lattice.sites import cell_sites, lattice_vectors, nearest, reach_of, whole_cells
 
 _LEAST = 16  # atoms of a grain; fewer fall into place by chance in an amorphous film
 _STRAY = 0.6  # of what is allowed, root mean square; 0.71 if all places were equally likely
@@ -18,6 +18,10 @@ _FILLED = 0.45  # whole cells an atom; a block of 4 by 4 atoms has 0.56
 _RAREST = 0.02  # atoms of a place in the cell, as a share of the cells; fewer are strays
 _BINS = 32  # along each vector, in which places in the cell are told apart
 _CLASH = 2e-3  # share of the atoms on a place that another has
+_NO_LATTICE = (
+    "these {} atoms form no lattice: where cells adjoin at all, their corners are scattered. "
+    "An amorphous region has no cells to number."
+)
 _STEPS = np.array([[1, 0], [0, 1], [-1, 0], [0, -1], [0, 0]])
 
 
@@ -89,6 +93,72 @@ def index_cells(positions: np.ndarray) -> Cells:
     return _largest_first(Cells(indices, grain, site, np.array(vectors)))
 
 
+def cells_around(
+    positions: np.ndarray, reference: np.ndarray, cells: Cells
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the cell of a reference lattice that each atom lies in.
+
+    Parameters
+    ----------
+    positions
+        Shape ``(m, 2)``, x and y in pixels.
+    reference
+        Atoms whose cells are known, shape ``(n, 2)``.
+    cells
+        Of the reference atoms.
+
+    Returns
+    -------
+    indices
+        Shape ``(m, 2)``. A cell reaches from a quarter before its atom to three quarters after
+        it, so that atoms at 0, a third, a half and two thirds of a vector are well inside.
+    grain
+        Shape ``(m,)``, -1 for atoms farther from a reference atom than a cell is long.
+    """
+    points = np.asarray(positions, dtype=np.float64).reshape(-1, 2)
+    indices, grain = np.zeros((len(points), 2), dtype=np.int64), np.full(len(points), -1)
+    inside = np.flatnonzero(cells.grain >= 0)
+    distance, host = nearest(KDTree(reference[inside]), points)
+    host = inside[host]
+    vectors = cells.vectors[cells.grain[host]]
+    near = distance < np.linalg.norm(vectors, axis=2).max(axis=1)
+    offset = (points - reference[host])[:, None]
+    steps = np.floor((offset @ np.linalg.inv(vectors))[:, 0] + 0.25).astype(int)
+    indices[near] = cells.indices[host[near]] + steps[near]
+    grain[near] = cells.grain[host[near]]
+    return indices, grain
+
+
+def sites_in_cells(positions: np.ndarray, fraction: tuple[float, float]) -> np.ndarray:
+    """Place one site in each cell of every grain.
+
+    Parameters
+    ----------
+    positions
+        Atoms of the reference sublattice, shape ``(n, 2)``, x and y in pixels.
+    fraction
+        Place in the cell, along a and along b, each from 0 to 1.
+
+    Returns
+    -------
+    sites
+        Shape ``(m, 2)``, as :func:`~hyperspy_rvae.lattice.sites.cell_sites` gives them.
+
+    Raises
+    ------
+    ValueError
+        If there is no lattice, or no cell has its corners.
+    """
+    points = np.asarray(positions, dtype=np.float64).reshape(-1, 2)
+    cells = index_cells(points)
+    return np.concatenate(
+        [
+            cell_sites(points[cells.grain == grain], vectors, fraction)
+            for grain, vectors in enumerate(cells.vectors)
+        ]
+    )
+
+
 def _largest_grain(points: np.ndarray, least: int) -> Cells:
     """Vote for a lattice, fit it to its largest piece, and gather the grain around that."""
     pair = lattice_vectors(points)
@@ -104,18 +174,16 @@ def _largest_grain(points: np.ndarray, least: int) -> Cells:
             corners = corners[full[corners].all(axis=1)]
             indices, piece = _walk(len(points), corners)
         if not len(corners):
-            break
+            raise ValueError(_NO_LATTICE.format(len(points)))
         sizes = np.bincount(piece[corners[:, 0]])
         own = corners[piece[corners[:, 0]] == np.argmax(sizes)]
         steps = points[own[:, 1:3]] - points[own[:, :1]]
         pair = np.mean(steps, axis=0)
     stray = np.sqrt(((steps - pair) ** 2).sum(axis=2).mean(axis=0))
     atoms = np.unique(own)
-    if len(atoms) < least or (stray > _STRAY * reach).any() or len(own) < _FILLED * len(atoms):
-        raise ValueError(
-            f"these {len(points)} atoms form no lattice: where cells adjoin at all, their corners "
-            "are scattered. An amorphous region has no cells to number."
-        )
+    filled = _FILLED if len(atoms) >= _LEAST else 0.0
+    if len(atoms) < least or (stray > _STRAY * reach).any() or len(own) < filled * len(atoms):
+        raise ValueError(_NO_LATTICE.format(len(points)))
     return _gather(tree, pair, reach, indices, piece)
 
 
@@ -233,7 +301,7 @@ def _clusters(
     found = []
     while np.count_nonzero(free & (corners == 4)) >= least:
         seen = fraction[free & (corners == 4)]
-        votes = np.histogram2d(*seen.T, bins=_BINS, range=((0, 1), (0, 1)))[0]
+        votes = np.histogram2d(seen[:, 0], seen[:, 1], bins=_BINS, range=((0, 1), (0, 1)))[0]
         top = np.argmax(ndimage.gaussian_filter(votes, 1.0, mode="wrap"))
         place = (np.array(np.unravel_index(top, votes.shape)) + 0.5) / _BINS
         for _ in range(3):

@@ -17,8 +17,9 @@ from hyperspy_rvae.lattice.atomap_fits import (
     refine_gaussian,
     subtract_columns,
 )
-from hyperspy_rvae.lattice.finding import Contrast, bright_atoms, find_positions
-from hyperspy_rvae.lattice.sites import cell_sites, lattice_vectors
+from hyperspy_rvae.lattice.cells import sites_in_cells
+from hyperspy_rvae.lattice.finding import Contrast, Finder, bright_atoms, find_positions
+from hyperspy_rvae.lattice.scale import Scale
 from hyperspy_rvae.lattice.table import nearest_distance
 
 Refinement = Literal["gaussian", "center_of_mass"]
@@ -28,8 +29,9 @@ PERCENT_TO_NN_BETWEEN = {"gaussian": 0.3, "center_of_mass": 0.25}  # of others t
 
 def find_columns(
     image: np.ndarray,
-    separation: float,
+    separation: float | Scale,
     contrast: Contrast,
+    method: Finder,
     refine: bool,
     *,
     show_progress: bool = False,
@@ -41,9 +43,11 @@ def find_columns(
     image
         Shape ``(height, width)``.
     separation
-        Smallest distance between two columns in pixels.
+        Smallest distance between two columns in pixels, or the scale of an image of this kind.
     contrast
         "bright" or "dark".
+    method
+        "laplacian_of_gaussian" or "atomap".
     refine
         Whether to refine by centre of mass, then by Gaussian fit.
     show_progress
@@ -55,7 +59,7 @@ def find_columns(
         ``x``, ``y`` and, if refined, the Gaussians' widths, rotation and amplitude.
     """
     pixels = bright_atoms(check_frame(image), contrast)
-    positions = find_positions(pixels, separation)
+    positions = find_positions(pixels, separation, method=method)
     if not refine:
         return pd.DataFrame(positions, columns=["x", "y"])
     return _signed(_fit(pixels, positions, PERCENT_TO_NN["gaussian"], show_progress), contrast)
@@ -90,12 +94,12 @@ def find_second_columns(
     columns
         As :func:`find_columns` gives them; none where the frame has no reference.
     """
-    contrast = contrast_of(check_frame(image), columns)
-    pixels = bright_atoms(image, contrast)
     corners = columns.loc[columns["sublattice"] == reference, ["x", "y"]].to_numpy()
     if not len(corners):
         return pd.DataFrame(columns=["x", "y"], dtype=np.float64)
-    sites = cell_sites(corners, lattice_vectors(corners), position)
+    contrast = contrast_of(check_frame(image), columns)
+    pixels = bright_atoms(image, contrast)
+    sites = sites_in_cells(corners, position)
     spacing = spacing_of(columns)
     for _, known in columns.groupby("sublattice", sort=False):
         pixels = subtract_columns(pixels, _with_widths(pixels, known, spacing, show_progress))

@@ -29,7 +29,7 @@ class Places(NamedTuple):
     mean, scatter
         Shape ``(places, f)``: mean and standard deviation of each feature over the atoms of each
         place.
-    count
+    size
         Shape ``(places,)``: atoms of each place.
     """
 
@@ -37,7 +37,7 @@ class Places(NamedTuple):
     grain: np.ndarray
     mean: np.ndarray
     scatter: np.ndarray
-    count: np.ndarray
+    size: np.ndarray
 
 
 def column_features(image: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -152,11 +152,9 @@ def sort_columns(
                 )
             kinds = len(groups)
             levels = np.array(
-                [np.average(places.mean[g], axis=0, weights=places.count[g]) for g in groups]
+                [np.average(places.mean[g], axis=0, weights=places.size[g]) for g in groups]
             )
-            spread = np.sqrt(
-                np.average(places.scatter[own] ** 2, axis=0, weights=places.count[own])
-            )
+            spread = np.sqrt(np.average(places.scatter[own] ** 2, axis=0, weights=places.size[own]))
         if len(groups) == kinds:
             for number, group in enumerate(groups):
                 kind_of[group] = number
@@ -219,21 +217,21 @@ def _alike(places: Places, own: np.ndarray, kinds: int | None) -> list[np.ndarra
     """Join the most alike of one grain's places until the rest differ; brightest group first."""
     groups = [np.array([place]) for place in own]
     while len(groups) > (kinds or 1):
-        levels = [np.average(places.mean[g], axis=0, weights=places.count[g]) for g in groups]
-        spread = np.sqrt(np.average(places.scatter[own] ** 2, axis=0, weights=places.count[own]))
+        levels = [np.average(places.mean[g], axis=0, weights=places.size[g]) for g in groups]
+        spread = np.sqrt(np.average(places.scatter[own] ** 2, axis=0, weights=places.size[own]))
         spread = np.where(spread > 0, spread, 1.0)
         best = (np.inf, 0, 1, False)
         for i, first in enumerate(groups):
             for j in range(i):
                 apart = float(np.hypot.reduce((levels[i] - levels[j]) / spread))
-                n, m = places.count[first].sum(), places.count[groups[j]].sum()
+                n, m = places.size[first].sum(), places.size[groups[j]].sum()
                 sure = apart > _DISTINCT and apart * np.sqrt(n * m / (n + m)) > _CERTAIN
                 best = min(best, (apart, j, i, sure))
         if best[3] and kinds is None:
             break
         _, j, i, _ = best
         groups[j] = np.concatenate([groups[j], groups.pop(i)])
-    level = [np.average(places.mean[g, 0], weights=places.count[g]) for g in groups]
+    level = [np.average(places.mean[g, 0], weights=places.size[g]) for g in groups]
     return [groups[k] for k in np.argsort(level)[::-1]]
 
 

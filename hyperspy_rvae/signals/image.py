@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from hyperspy.signals import LazySignal2D, Signal2D
 
-from hyperspy_rvae.lattice.finding import Contrast
+from hyperspy_rvae.lattice.finding import Contrast, Finder
 from hyperspy_rvae.lattice.routes import Refinement
 from hyperspy_rvae.lattice.table import as_table
 from hyperspy_rvae.signals import record
@@ -18,6 +18,7 @@ from hyperspy_rvae.signals.checks import check_image, frame_count
 from hyperspy_rvae.signals.displacements import AtomDisplacements, Units, map_displacements
 from hyperspy_rvae.signals.extraction import Centres, extract
 from hyperspy_rvae.signals.finding import find, find_second, refine
+from hyperspy_rvae.signals.structure import assign, find_cells, plot_cells
 from hyperspy_rvae.subimages.windows import Edge
 
 if TYPE_CHECKING:
@@ -97,23 +98,27 @@ class AtomLatticeImage(Signal2D):
         *,
         sublattice: str = "A",
         contrast: Contrast = "bright",
+        method: Finder = "laplacian_of_gaussian",
         refine: bool = True,
         show_progressbar: bool | None = None,
     ) -> None:
-        """Find the atoms of every frame, by atomap's peak finding.
+        """Find the atoms of every frame.
 
         Atoms of the same sublattice found before are replaced, others stay, and the ids start
-        anew. A frame in which nothing is found is an error that names it.
+        anew. Frames of a movie in which nothing is found are warned of, and get no atoms.
 
         Parameters
         ----------
         separation
             Smallest distance between two atoms in pixels. If not given, it is estimated from the
-            first frame.
+            first frame that has atoms, and a sublattice between brighter ones is left out.
         sublattice
             Name of the sublattice that the atoms become.
         contrast
             Whether atoms are brighter or darker than their surroundings.
+        method
+            "laplacian_of_gaussian" filters the image by a Gaussian's Laplacian as wide as the
+            atoms; "atomap" takes the peaks of the image as it is.
         refine
             Whether positions are refined by centre of mass and then by a 2-D Gaussian fit.
         show_progressbar
@@ -122,9 +127,9 @@ class AtomLatticeImage(Signal2D):
         Raises
         ------
         ValueError
-            If nothing is found, `separation` is impossible, or pixels are not finite.
+            If nothing is found at all, `separation` is impossible, or pixels are not finite.
         """
-        find(self, separation, sublattice, contrast, refine, show_progressbar)
+        find(self, separation, sublattice, contrast, method, refine, show_progressbar)
 
     def find_sublattice(
         self,
@@ -190,6 +195,46 @@ class AtomLatticeImage(Signal2D):
             If `sublattice` is unknown or there are no atoms yet.
         """
         refine(self, sublattice, method, percent_to_nn, show_progressbar)
+
+    def assign_sublattices(self, names: Sequence[str] | None = None) -> None:
+        """Sort all atoms into sublattices, in place, by their place in the lattice.
+
+        Places are told apart by brightness and shape, so that a single odd column stays with its
+        like. Sublattices from before are forgotten; ids and positions stay.
+
+        Parameters
+        ----------
+        names
+            Names of the sublattices, the strongest (brightest, or darkest in ABF) first, such as
+            ``("Mo", "S")``. If not given, A, B, ... for as many as the first frame has.
+
+        Raises
+        ------
+        ValueError
+            If the atoms form no lattice, as in an amorphous film, or there are fewer sublattices
+            than names. Single frames of a movie are warned of instead, and stay as they are.
+        """
+        assign(self, names)
+
+    def find_cells(self, reference: str = "A") -> None:
+        """Find the cell and the grain of every atom, in place.
+
+        The table gets the columns ``cell_a`` and ``cell_b``, steps along the lattice vectors from
+        the grain's first cell (a is nearer to the x axis, rightwards; b follows it clockwise), and
+        ``grain``, 0 for the largest and -1 for atoms in none.
+
+        Parameters
+        ----------
+        reference
+            Sublattice at the corners of the cells. Other atoms get the cell that they lie in.
+
+        Raises
+        ------
+        ValueError
+            If `reference` is unknown, or its atoms form no lattice: atoms on a line, an amorphous
+            film. Single frames of a movie are warned of instead.
+        """
+        find_cells(self, reference)
 
     def extract_subimages(
         self,
@@ -301,8 +346,9 @@ class AtomLatticeImage(Signal2D):
         -------
         lattice
             One ``Sublattice`` for each sublattice of the frame, with widths, rotation and
-            amplitude where they were fitted. atomap has one pixel size; it is that of the x axis.
-            Its image is float64, lifted so that no pixel is negative.
+            amplitude where they were fitted, and with zone axes and atom planes as atomap's
+            ``construct_zone_axes`` finds them. atomap has one pixel size; it is that of the x
+            axis. Its image is float64, lifted so that no pixel is negative.
 
         Raises
         ------
@@ -327,6 +373,27 @@ class AtomLatticeImage(Signal2D):
         from hyperspy_rvae.signals.markers import plot_markers
 
         return plot_markers(self, self.atoms, **kwargs)
+
+    def plot_cells(
+        self, frame: int = 0, *, every: int | None = None, ax: Axes | None = None
+    ) -> Axes:
+        """Plot the lattice that :meth:`find_cells` found over the image, its cells numbered.
+
+        Parameters
+        ----------
+        frame
+            Flat navigation index.
+        every
+            Number every so many cells; if not given, so many that the numbers can be read.
+        ax
+            Axes to draw on; new ones if not given.
+
+        Returns
+        -------
+        axes
+            The axes drawn on; one colour a grain.
+        """
+        return plot_cells(self, frame, ax, every)
 
 
 class LazyAtomLatticeImage(LazySignal2D, AtomLatticeImage):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
-from hyperspy_rvae.lattice.finding import bright_atoms, estimate_separation, find_positions
+from hyperspy_rvae.lattice.finding import bright_atoms, find_positions
+from hyperspy_rvae.lattice.scale import measure_scale
 
 HEIGHT, WIDTH, REPEAT = 150, 190, 14.0
 
@@ -107,7 +108,7 @@ def test_bright_atoms_keeps_contrast_and_leaves_the_image():
 @pytest.mark.parametrize("repeat", [9.0, 14.0, 25.0])
 def test_estimate_follows_the_repeat(repeat):
     image = noisy(draw(columns(7, repeat=repeat), sigma=0.18 * repeat))
-    assert 0.33 * repeat < estimate_separation(image) < 0.45 * repeat
+    assert 0.33 * repeat < measure_scale(image).separation < 0.45 * repeat
 
 
 def test_atomap_finds_the_same():
