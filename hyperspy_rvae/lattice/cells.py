@@ -229,7 +229,7 @@ def _gather(
         sizes[piece] < _LEAST
     )  # the others will be grains or places of their own
     piece = np.where(piece == np.argmax(sizes), 0, -1)
-    _join_rim(tree, pair, reach, indices, piece, loose)
+    _join_rim(tree, pair, reach, indices, piece, loose, rounds=2)
     piece[_doubles(indices, piece)] = -1
     site, hosts = piece.copy(), np.flatnonzero(piece == 0)
     others = np.flatnonzero(piece < 0)
@@ -240,6 +240,8 @@ def _gather(
         cell = np.rint(fraction[near] - place).astype(int)
         indices[own] = indices[hosts[host[near]]] + cell
         site[own] = number
+    _join_rim(tree, pair, reach, indices, site, loose, rounds=1)
+    site[_doubles(indices, site)] = -1
     return Cells(indices, np.where(site >= 0, 0, -1), site, pair[None])
 
 
@@ -250,10 +252,11 @@ def _join_rim(
     indices: np.ndarray,
     piece: np.ndarray,
     loose: np.ndarray,
+    rounds: int,
 ) -> None:
     """Give loose atoms the index that a neighbour in a piece tells, in place."""
     points = tree.data
-    for _ in range(3):
+    for _ in range(rounds):
         for step in _STEPS[:4]:
             lost = np.flatnonzero(loose & (piece < 0))
             known = np.flatnonzero(piece >= 0)

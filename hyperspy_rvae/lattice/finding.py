@@ -17,6 +17,7 @@ Contrast = Literal["bright", "dark"]
 Finder = Literal["laplacian_of_gaussian", "atomap"]
 
 _SAME = 0.5  # of the separation, at most, between what two filters say of one column,
+_LIKE = 0.45  # of the strength of bright columns, at least, for one that the other filter adds
 _APART = 1.6  # or of the size of the columns, the larger of the two
 
 
@@ -115,9 +116,12 @@ def _bright_columns(pixels: np.ndarray, scale: Scale) -> np.ndarray:
     columns, strengths, _ = find_columns_of(pixels, scale.size)
     bright = columns[bright_kind(columns, strengths, pixels, scale.size)]
     others, strengths, _ = find_blobs(pixels, scale.separation)
-    others = others[bright_kind(others, strengths, pixels, scale.size)]
     apart = max(_APART * scale.size, _SAME * scale.separation)
-    return np.concatenate([bright, others[nearest(KDTree(columns), others)[0] > apart]])
+    known = nearest(KDTree(bright), others)[0] <= apart
+    new = bright_kind(others, strengths, pixels, scale.size)
+    new &= nearest(KDTree(columns), others)[0] > apart
+    new &= strengths > _LIKE * (np.median(strengths[known]) if known.any() else 0)
+    return np.concatenate([bright, others[new]])
 
 
 def _crests(pixels: np.ndarray, positions: np.ndarray, separation: float) -> np.ndarray:
