@@ -139,6 +139,8 @@ def refine_columns(
     columns
         The same rows in the same order.
     """
+    if columns.empty:
+        return columns
     contrast = contrast_of(check_frame(image), columns)
     pixels = bright_atoms(image, contrast)
     names = list(dict.fromkeys(columns["sublattice"]))
