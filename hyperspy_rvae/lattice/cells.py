@@ -191,7 +191,8 @@ def _walk(n: int, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Step from cell to adjoining cell; indices, and the piece of each atom, -1 for none."""
     edges = np.concatenate([corners[:, pair] for pair in ([0, 1], [2, 3], [0, 2], [1, 3])])
     code = np.repeat([0, 1], 2 * len(corners))
-    edges, first = np.unique(edges, axis=0, return_index=True)
+    first = np.unique(edges @ [n, 1], return_index=True)[1]
+    edges = edges[first]
     code = code[first]
     start, end = edges.T
     piece = connected_components(coo_array((code + 1, (start, end)), shape=(n, n)))[1]
@@ -275,8 +276,10 @@ def _join_rim(
 def _doubles(indices: np.ndarray, piece: np.ndarray) -> np.ndarray:
     """Atoms on a place that an earlier one of the same piece has."""
     inside = np.flatnonzero(piece >= 0)
-    places = np.column_stack([piece[inside], indices[inside]])
-    return np.delete(inside, np.unique(places, axis=0, return_index=True)[1])
+    places = np.column_stack([piece[inside], indices[inside] - indices.min(axis=0)])
+    sides = places.max(axis=0, initial=0) + 1
+    first = np.unique(np.ravel_multi_index(tuple(places.T), tuple(sides)), return_index=True)[1]
+    return np.delete(inside, first)
 
 
 def _inside(

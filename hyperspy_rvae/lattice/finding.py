@@ -9,7 +9,7 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from hyperspy_rvae.lattice.atomap_fits import find_peaks
-from hyperspy_rvae.lattice.peaks import find_blobs, noise_map, strongest, vertex
+from hyperspy_rvae.lattice.peaks import find_blobs, noise_at, strongest, vertex
 from hyperspy_rvae.lattice.scale import Scale, bright_kind, find_columns_of, measure_scale
 from hyperspy_rvae.lattice.sites import nearest
 
@@ -134,7 +134,7 @@ def _crests(pixels: np.ndarray, positions: np.ndarray, separation: float) -> np.
     """
     if not len(positions):
         return positions
-    need = np.clip(4 * np.median(noise_map(pixels, separation)) / pixels.std(), 0.2, 1.0)
+    need = np.clip(4 * np.median(noise_at(pixels, positions, separation)) / pixels.std(), 0.2, 1.0)
     smooth = ndimage.gaussian_filter(pixels, need * separation / 2)
     smooth -= ndimage.gaussian_filter(pixels, separation)
     reach = int(separation / 4)

@@ -54,7 +54,7 @@ def find_blobs(pixels: np.ndarray, separation: float) -> Peaks:
     strengths = blobs[y, x]
     # The highest of n normal numbers is about sqrt(2 ln n).
     gain = np.sqrt(2 * np.log(pixels.size)) / (np.sqrt(2 * np.pi) * sigma**3)
-    noise = gain * noise_map(pixels, separation)[y, x]
+    noise = gain * noise_at(pixels, np.column_stack([x, y]), separation)
     stands_out = strengths > noise
     strong = np.percentile(strengths[stands_out], 90) if stands_out.any() else np.inf
     kept = np.flatnonzero(stands_out & (strengths > _FAINTEST * strong))
@@ -89,37 +89,35 @@ def vertex(image: np.ndarray, places: np.ndarray) -> np.ndarray:
     return np.clip(np.stack(offsets, axis=1), -0.5, 0.5)
 
 
-def noise_map(pixels: np.ndarray, separation: float) -> np.ndarray:
-    """Measure the standard deviation of the noise around each pixel, as if it were white.
+def noise_at(pixels: np.ndarray, places: np.ndarray, separation: float) -> np.ndarray:
+    """Measure the standard deviation of the noise around places, as if it were white.
 
     Parameters
     ----------
     pixels
         Shape ``(h, w)``, float64.
+    places
+        Shape ``(n, 2)``, x and y in pixels.
     separation
         Distance between columns in pixels; the noise is measured in blocks of several columns.
 
     Returns
     -------
     noise
-        Shape ``(h, w)``.
+        Shape ``(n,)``.
     """
     rough = np.abs(ndimage.convolve(pixels, _SECOND_DIFFERENCE))
     side = max(_BLOCK, int(np.ceil(4 * separation)))
-    rows, columns = (max(1, n // side) for n in pixels.shape)
+    count = np.maximum(np.array(pixels.shape) // side, 1)
     # The mean, not the median: where counts are few, most pixels of a vacuum are alike.
-    blocks = [
-        [np.mean(part) for part in np.array_split(strip, columns, axis=1)]
-        for strip in np.array_split(rough, rows, axis=0)
-    ]
-    y, x = (
-        (np.arange(n) + 0.5) * count / n - 0.5
-        for n, count in zip(pixels.shape, (rows, columns), strict=True)
-    )
-    grid = np.meshgrid(y, x, indexing="ij")
-    return ndimage.map_coordinates(
-        np.array(blocks) * np.sqrt(np.pi / 2), grid, order=1, mode="nearest"
-    )
+    for axis, blocks in enumerate(count):
+        starts = np.arange(blocks) * pixels.shape[axis] // blocks
+        sizes = np.diff(np.append(starts, pixels.shape[axis]))
+        sums = np.add.reduceat(rough, starts, axis=axis)
+        rough = sums / np.expand_dims(sizes, 1 - axis)
+    middle = (places[:, ::-1] + 0.5) * count / pixels.shape - 0.5
+    noise = ndimage.map_coordinates(rough, middle.T, order=1, mode="nearest")
+    return noise * np.sqrt(np.pi / 2)
 
 
 def noise_of(pixels: np.ndarray) -> float:
