@@ -375,25 +375,25 @@ class AtomLatticeImage(Signal2D):
         return plot_markers(self, self.atoms, **kwargs)
 
     def plot_cells(
-        self, frame: int = 0, *, every: int | None = None, ax: Axes | None = None
+        self,
+        sublattice: str | None = None,
+        *,
+        frame: int = 0,
+        every: int | None = None,
+        ax: Axes | None = None,
     ) -> Axes:
-        """Plot the lattice that :meth:`find_cells` found over the image, its cells numbered.
+        """Plot the lattice that :meth:`find_cells` found, its cells numbered, on new axes or `ax`.
 
         Parameters
         ----------
+        sublattice
+            Whose atoms the lines join; if not given, the first atom's.
         frame
             Flat navigation index.
         every
             Number every so many cells; if not given, so many that the numbers can be read.
-        ax
-            Axes to draw on; new ones if not given.
-
-        Returns
-        -------
-        axes
-            The axes drawn on; one colour a grain.
         """
-        return plot_cells(self, frame, ax, every)
+        return plot_cells(self, sublattice, frame, every, ax)
 
 
 class LazyAtomLatticeImage(LazySignal2D, AtomLatticeImage):

@@ -58,7 +58,13 @@ def find_cells(image: AtomLatticeImage, reference: str) -> None:
     store(image, whole.fillna(none).astype(dict.fromkeys(CELL_COLUMNS, np.int64)))
 
 
-def plot_cells(image: AtomLatticeImage, frame: int, ax: Axes | None, every: int | None) -> Axes:
+def plot_cells(
+    image: AtomLatticeImage,
+    sublattice: str | None,
+    frame: int,
+    every: int | None,
+    ax: Axes | None,
+) -> Axes:
     """Draw the cells of one frame; as ``AtomLatticeImage.plot_cells``."""
     from hyperspy_rvae.plotting.cells import plot_cells as draw
 
@@ -69,10 +75,11 @@ def plot_cells(image: AtomLatticeImage, frame: int, ax: Axes | None, every: int 
         raise ValueError(
             f"frame {frame!r} is not there; the image has frames 0 to {frame_count(image) - 1}."
         )
-    rows = table[(table["frame"] == frame) & (table["grain"] >= 0)]
+    names = table["sublattice"]
+    rows = select_sublattice(table, names.iloc[0] if sublattice is None else sublattice)
+    rows = rows[(rows["frame"] == frame) & (rows["grain"] >= 0)].drop_duplicates(CELL_COLUMNS)
     if rows.empty:
         raise ValueError(f"frame {frame} has no atom in a grain.")
-    rows = rows.drop_duplicates(CELL_COLUMNS)  # one atom a cell: the first in the table
     return draw(
         rows[["x", "y"]].to_numpy(),
         rows[["cell_a", "cell_b"]].to_numpy(),

@@ -80,11 +80,11 @@ def test_frames_without_a_lattice_are_flagged(movie, known, caplog):
     assert "frame 2" in caplog.text and len(table) == 2 * len(known[1]) - 20 + 3
     assert (table.loc[table["frame"] == 2, "grain"] == -1).all()
     assert table["grain"].dtype == table["cell_a"].dtype == np.int64
-    assert movie.plot_cells(3).collections
+    assert movie.plot_cells(frame=3).collections
     with pytest.raises(ValueError, match="frame 2 has no atom in a grain"):
-        movie.plot_cells(2)
+        movie.plot_cells(frame=2)
     with pytest.raises(ValueError, match="frame 4 is not there"):
-        movie.plot_cells(4)
+        movie.plot_cells(frame=4)
 
 
 def test_no_frame_has_a_lattice(known):
@@ -106,7 +106,7 @@ def test_no_frame_has_a_lattice(known):
         (lambda s: s.assign_sublattices(("A", "")), "needs a name"),
         (lambda s: s.assign_sublattices(list("ABCDE")), "5 sublattices are asked"),
         (lambda s: s.find_cells("Z"), "no sublattice 'Z'"),
-        (lambda s: s.plot_cells(), r"call find_cells\(\) first"),
+        (lambda s: s.plot_cells("A"), r"call find_cells\(\) first"),
     ],
 )
 def test_what_cannot_be_done_is_refused(image, call, message):
@@ -117,9 +117,10 @@ def test_what_cannot_be_done_is_refused(image, call, message):
 
 
 def test_cells_are_drawn_from_atom_to_atom(image):
-    image.find_cells("A")
-    ax = image.plot_cells(every=4)
-    table = image.atoms.query("grain == 0").drop_duplicates(["cell_a", "cell_b"])
+    image.assign_sublattices(("Mo", "S"))
+    image.find_cells("Mo")
+    ax = image.plot_cells("S", every=4)
+    table = image.atoms.query("grain == 0 and sublattice == 'S'")
     labels = {text.get_text() for text in ax.texts}
     wanted = table[(table["cell_a"] % 4 == 0) & (table["cell_b"] % 4 == 0)]
     assert labels == {f"{a},{b}" for a, b in wanted[["cell_a", "cell_b"]].to_numpy()}
