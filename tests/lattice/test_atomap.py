@@ -321,3 +321,23 @@ def test_bare_table_of_a_float16_image(sites):
     lattice = to_atom_lattice(image, table, pixel_size=1.0, units="px")
     np.testing.assert_array_equal(lattice.sublattice_list[0].atom_positions, sites)
     assert KDTree(sites).query(table_from_lattice(lattice)[["x", "y"]])[0].max() == 0
+
+
+def test_zone_axes_are_there_for_atomap_and_temul():
+    polarisation = pytest.importorskip("temul.topotem.polarisation")
+    square = 16.0 * np.stack(np.mgrid[1:12, 1:10], -1).reshape(-1, 2)
+    inner = square[(square < [170, 140]).all(axis=1)] + [8.6, 7.5]
+    table = pd.DataFrame(np.concatenate([square, inner]), columns=["x", "y"])
+    table["sublattice"] = np.repeat(["A", "B"], [len(square), len(inner)])
+    lattice = to_atom_lattice(np.ones((170, 200)), table, pixel_size=1.0, units="px")
+    a, b = lattice.sublattice_list
+    first, second = a.zones_axis_average_distances[:2]
+    assert {first, second} == {(16.0, 0.0), (0.0, 16.0)}
+    vectors = a.get_polarization_from_second_sublattice(first, second, b).metadata.vector_list
+    assert len(vectors) == len(inner)
+    # atomap's is the middle minus the atom
+    np.testing.assert_allclose(np.array(vectors)[:, 2:], [[-0.6, 0.5]] * len(inner), atol=1e-4)
+    *_, strain = polarisation.get_strain_map(
+        a, 0, 15.0, sampling=1.0, units="px", return_x_y_z=True, save=None
+    )
+    np.testing.assert_allclose(strain, 100 / 15, rtol=0.02)  # atomap lays splines through it
