@@ -139,24 +139,22 @@ def sort_columns(
         If the atoms form no lattice, or it has fewer places than `kinds`.
     """
     places = find_places(positions, features)
+    first = np.flatnonzero(places.grain == 0)
+    groups = _alike(places, first, kinds)
+    if kinds is not None and len(groups) < kinds:
+        raise ValueError(
+            f"{kinds} sublattices are asked for, and the lattice of these {len(places.place)} "
+            f"atoms has only {len(groups)} places that can be told apart; give fewer names, or "
+            "find the missing atoms first."
+        )
+    levels = np.array([_level(places, group) for group in groups])
+    spread = _spread(places, first)
     kind_of = np.empty(len(places.grain), dtype=np.int64)
     for grain in range(int(places.grain.max()) + 1):
         own = np.flatnonzero(places.grain == grain)
-        groups = _alike(places, own, kinds)
-        if grain == 0:
-            if kinds is not None and len(groups) < kinds:
-                raise ValueError(
-                    f"{kinds} sublattices are asked for, and the lattice of these "
-                    f"{len(places.place)} atoms has only {len(groups)} places that can be told "
-                    "apart; give fewer names, or find the missing atoms first."
-                )
-            kinds = len(groups)
-            levels = np.array(
-                [np.average(places.mean[g], axis=0, weights=places.size[g]) for g in groups]
-            )
-            spread = np.sqrt(np.average(places.scatter[own] ** 2, axis=0, weights=places.size[own]))
-        if len(groups) == kinds:
-            for number, group in enumerate(groups):
+        alike = _alike(places, own, len(groups))
+        if len(alike) == len(groups):
+            for number, group in enumerate(alike):
                 kind_of[group] = number
         else:
             kind_of[own] = _most_like(places.mean[own], levels, spread)
@@ -168,12 +166,10 @@ def sort_columns(
 
 def _ordered(indices: np.ndarray, site: np.ndarray, features: np.ndarray) -> np.ndarray:
     """Places of one grain, numbered from 0, in the smallest cell that explains the features."""
-    candidates = [
-        np.unique(np.column_stack([site, _coset(indices, cell)]), axis=0, return_inverse=True)[
-            1
-        ].ravel()
-        for cell in _cells_up_to(_LARGEST_ORDER)
-    ]
+    candidates = []
+    for cell in _cells_up_to(_LARGEST_ORDER):
+        kind = np.column_stack([site, _coset(indices, cell)])
+        candidates.append(np.unique(kind, axis=0, return_inverse=True)[1].ravel())
     explained = np.array([_explained(place, features) for place in candidates])
     return candidates[int(np.argmax(explained >= explained.max() - _SHARE))]
 
@@ -216,25 +212,32 @@ def _moments(place: np.ndarray, features: np.ndarray) -> tuple[np.ndarray, np.nd
 def _alike(places: Places, own: np.ndarray, kinds: int | None) -> list[np.ndarray]:
     """Join the most alike of one grain's places until the rest differ; brightest group first."""
     groups = [np.array([place]) for place in own]
+    spread = _spread(places, own)
     while len(groups) > (kinds or 1):
-        levels = [np.average(places.mean[g], axis=0, weights=places.size[g]) for g in groups]
-        spread = np.sqrt(np.average(places.scatter[own] ** 2, axis=0, weights=places.size[own]))
-        spread = np.where(spread > 0, spread, 1.0)
-        best = (np.inf, 0, 1, False)
-        for i, first in enumerate(groups):
-            for j in range(i):
-                apart = float(np.hypot.reduce((levels[i] - levels[j]) / spread))
-                n, m = places.size[first].sum(), places.size[groups[j]].sum()
-                sure = apart > _DISTINCT and apart * np.sqrt(n * m / (n + m)) > _CERTAIN
-                best = min(best, (apart, j, i, sure))
-        if best[3] and kinds is None:
+        levels = [_level(places, group) for group in groups]
+        pairs = [(i, j) for i in range(len(groups)) for j in range(i)]
+        apart = [float(np.linalg.norm((levels[i] - levels[j]) / spread)) for i, j in pairs]
+        least = int(np.argmin(apart))
+        i, j = pairs[least]
+        n, m = places.size[groups[i]].sum(), places.size[groups[j]].sum()
+        certain = apart[least] * np.sqrt(n * m / (n + m)) > _CERTAIN
+        if kinds is None and apart[least] > _DISTINCT and certain:
             break
-        _, j, i, _ = best
         groups[j] = np.concatenate([groups[j], groups.pop(i)])
-    level = [np.average(places.mean[g, 0], weights=places.size[g]) for g in groups]
-    return [groups[k] for k in np.argsort(level)[::-1]]
+    return sorted(groups, key=lambda group: -_level(places, group)[0])
+
+
+def _level(places: Places, group: np.ndarray) -> np.ndarray:
+    """Mean features of the atoms of several places."""
+    return np.average(places.mean[group], axis=0, weights=places.size[group])
+
+
+def _spread(places: Places, group: np.ndarray) -> np.ndarray:
+    """Give the standard deviation of each feature inside places."""
+    variance = np.average(places.scatter[group] ** 2, axis=0, weights=places.size[group])
+    return np.where(variance > 0, np.sqrt(variance), 1.0)
 
 
 def _most_like(features: np.ndarray, levels: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    apart = (features[:, None] - levels) / np.where(spread > 0, spread, 1.0)
+    apart = (features[:, None] - levels) / spread
     return np.argmin((apart**2).sum(axis=2), axis=1)
