@@ -68,9 +68,8 @@ def find_second(
     table = image.atoms
     select_sublattice(table, reference)
     table = table[table["sublattice"] != sublattice]
-    given = [(rows, reference, position) for rows in _by_frame(image, table)]
-    found = each_frame(find_second_columns, movie_of(image), given, show_progressbar)
-    _store(image, replace_sublattice(table, sublattice, found))
+    given = [(rows, sublattice, reference, position) for rows in _by_frame(image, table)]
+    _store(image, each_frame(find_second_columns, movie_of(image), given, show_progressbar))
 
 
 def refine(
@@ -78,6 +77,7 @@ def refine(
     sublattice: str | None,
     method: Refinement,
     percent_to_nn: float | None,
+    mask_radius: float | None,
     show_progressbar: bool | None,
 ) -> None:
     """Refine in place; as ``AtomLatticeImage.refine_atoms``."""
@@ -88,10 +88,30 @@ def refine(
             f"percent_to_nn must be a fraction above 0 and up to 1, got {percent_to_nn!r}; 0.25 to "
             "0.4 is usual."
         )
+    if mask_radius is not None and not (_is_number(mask_radius) and 1 <= mask_radius < np.inf):
+        raise ValueError(f"mask_radius must be a number of pixels from 1, got {mask_radius!r}.")
+    if percent_to_nn is not None and mask_radius is not None:
+        raise ValueError(
+            "give percent_to_nn or mask_radius, not both: each sets the mask's radius."
+        )
     table = image.atoms
     select_sublattice(table, sublattice)
-    given = [(rows, sublattice, method, percent_to_nn) for rows in _by_frame(image, table)]
-    _store(image, each_frame(refine_columns, movie_of(image), given, show_progressbar))
+    wish = (sublattice, method, percent_to_nn, mask_radius)
+    given = [(rows, *wish) for rows in _by_frame(image, table)]
+    refined = each_frame(refine_columns, movie_of(image), given, show_progressbar)
+    _warn_of_failures(refined, sublattice)
+    _store(image, refined)
+
+
+def _warn_of_failures(table: pd.DataFrame, sublattice: str | None) -> None:
+    failed = ~select_sublattice(table, sublattice)["converged"].astype(bool)
+    if failed.any():
+        _logger.warning(
+            "%d of %d atoms did not converge: they keep their positions, and the column "
+            "'converged' of the table is False there.",
+            failed.sum(),
+            len(failed),
+        )
 
 
 def check_separation(separation: object) -> None:

@@ -164,6 +164,7 @@ class AtomLatticeImage(Signal2D):
         *,
         method: Refinement = "gaussian",
         percent_to_nn: float | None = None,
+        mask_radius: float | None = None,
         show_progressbar: bool | None = None,
     ) -> None:
         """Refine the positions in place, one sublattice after the other.
@@ -189,7 +190,7 @@ class AtomLatticeImage(Signal2D):
         ValueError
             If `sublattice` is unknown or there are no atoms yet.
         """
-        refine(self, sublattice, method, percent_to_nn, show_progressbar)
+        refine(self, sublattice, method, percent_to_nn, mask_radius, show_progressbar)
 
     def extract_subimages(
         self,
