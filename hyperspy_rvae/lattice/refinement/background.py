@@ -24,8 +24,6 @@ class Comparison:
     ----------
     weighted
         Image less model times the weights, shape ``(height, width)``, float32.
-    weights
-        Of the pixels, one over their variance or 0; float32.
     projected
         The weighted difference on all splines of the background.
     misfit
@@ -33,7 +31,6 @@ class Comparison:
     """
 
     weighted: np.ndarray
-    weights: np.ndarray
     projected: np.ndarray
     misfit: float
 
@@ -90,9 +87,7 @@ class Background:
             How many along an axis reach into any square at most.
         """
         starts, many = [], 1
-        for places, taps, size, count in zip(
-            (xy[:, 1], xy[:, 0]), self.taps, self.shape, self.count, strict=True
-        ):
+        for places, taps, size in zip(xy.T[::-1], self.taps, self.shape, strict=True):
             first, _ = _dense(taps)
             low, high = (
                 first[np.clip(np.rint(places).astype(np.int64) + side, 0, size - 1)]
@@ -101,9 +96,7 @@ class Background:
             many = max(many, int((high - low).max()) + 4)
             starts.append(low)
         many = min(many, *self.count)
-        starts = [
-            np.minimum(low, count - many) for low, count in zip(starts, self.count, strict=True)
-        ]
+        starts = [np.minimum(low, n - many) for low, n in zip(starts, self.count, strict=True)]
         return np.stack(starts, axis=1), many
 
     def curvature(self, weights: np.ndarray) -> np.ndarray:
@@ -134,9 +127,8 @@ class Background:
             BSpline.design_matrix(np.clip(xy[:, k], 0, self.shape[1 - k] - 1), self.knots[1 - k], 3)
             for k in (0, 1)
         )
-        return np.asarray(
-            down.multiply((across @ coefficients.reshape(self.count).T)).sum(axis=1)
-        ).ravel()
+        along = across @ coefficients.reshape(self.count).T
+        return np.asarray(down.multiply(along).sum(axis=1)).ravel()
 
     def project(self, images: np.ndarray) -> np.ndarray:
         """Project images, shape ``(n, height, width)``, on all splines: ``(n, splines)``."""
@@ -144,30 +136,24 @@ class Background:
         return np.array([(across.T @ (down.T @ image).T).T.ravel() for image in images])
 
     def compare(
-        self,
-        image: np.ndarray,
-        columns: np.ndarray,
-        mask: np.ndarray,
-        coefficients: np.ndarray,
-        noise: np.ndarray,
+        self, image: np.ndarray, columns: np.ndarray, weights: np.ndarray, coefficients: np.ndarray
     ) -> Comparison:
-        """Compare an image with its model, each pixel weighed by its variance.
+        """Compare an image with its model.
 
         Parameters
         ----------
-        image, columns, mask
-            The image, the drawn columns, and what counts, float32, all of :attr:`shape`.
+        image, columns, weights
+            The image, the drawn columns and the weight of each pixel, float32, all of
+            :attr:`shape`.
         coefficients
             Of the background.
-        noise
-            Constant, slope, lowest model value and least variance, as :func:`noise_model` gives.
         """
         grid = np.ascontiguousarray(coefficients.reshape(self.count), dtype=np.float64)
-        weighted, weights = (np.empty(self.shape, np.float32) for _ in range(2))
+        weighted = np.empty(self.shape, np.float32)
         projected, misfit = np.zeros((BANDS, *self.count)), np.zeros(BANDS)
-        given = (self._edges, image, columns, mask, grid, *self._dense, noise)
-        in_threads(_compare_bands, BANDS, *given, weighted, weights, projected, misfit, few=1)
-        return Comparison(weighted, weights, projected.sum(axis=0).ravel(), float(misfit.sum()))
+        given = (self._edges, image, columns, weights, grid, *self._dense)
+        in_threads(_compare_bands, BANDS, *given, weighted, projected, misfit, few=1)
+        return Comparison(weighted, projected.sum(axis=0).ravel(), float(misfit.sum()))
 
     @cached_property
     def _dense(self) -> tuple[np.ndarray, ...]:
@@ -210,21 +196,18 @@ def _compare_bands(  # type: ignore[no-untyped-def]
     edges,
     image,
     columns,
-    mask,
+    weights,
     grid,
     starts_y,
     taps_y,
     starts_x,
     taps_x,
-    noise,
     weighted,
-    weights,
     projected,
     misfit,
 ):
     width, splines = image.shape[1], grid.shape[1]
     level, onto = np.empty(splines), np.empty(splines)
-    constant, slope, lowest, least = noise[0], noise[1], noise[2], noise[3]
     for band in range(first, last):
         for row in range(edges[band], edges[band + 1]):
             start = starts_y[row]
@@ -235,16 +218,13 @@ def _compare_bands(  # type: ignore[no-untyped-def]
                     level[n] += taps_y[row, p] * grid[start + p, n]
             for c in range(width):
                 weighted[row, c] = 0.0
-                weights[row, c] = 0.0
-                if mask[row, c] == 0:
+                w = weights[row, c]
+                if w == 0:
                     continue
                 s = starts_x[c]
                 t0, t1, t2, t3 = taps_x[c, 0], taps_x[c, 1], taps_x[c, 2], taps_x[c, 3]
                 b = t0 * level[s] + t1 * level[s + 1] + t2 * level[s + 2] + t3 * level[s + 3]
-                model = columns[row, c] + b
-                rest = image[row, c] - model
-                w = mask[row, c] / max(least, constant + slope * max(0.0, model - lowest))
-                weights[row, c] = w
+                rest = image[row, c] - columns[row, c] - b
                 wr = w * rest
                 weighted[row, c] = wr
                 misfit[band] += wr * rest

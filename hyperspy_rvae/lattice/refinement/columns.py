@@ -9,10 +9,10 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from hyperspy_rvae.lattice.refinement.joint import Fit, fit
+from hyperspy_rvae.lattice.refinement.kernel import TAIL_COLUMNS
 from hyperspy_rvae.lattice.refinement.scene import Scene
 from hyperspy_rvae.lattice.refinement.weights import coverage, discs, saturated
 
-TAIL_COLUMNS = ["tail_1", "tail_2"]
 FIT_COLUMNS = [
     *["sigma_x", "sigma_y", "rotation", "amplitude", "background", "x_std", "y_std"],
     *TAIL_COLUMNS,
@@ -90,7 +90,7 @@ class Level:
 
 
 def _level(image: np.ndarray) -> Level | None:
-    """Base and unit of the finite pixels; None if they are all alike."""
+    """Find base and unit of the finite pixels; None if they are all alike."""
     known = np.asarray(image, np.float64)[np.isfinite(image)]
     if not known.size or known.min() == known.max():
         return None
@@ -152,7 +152,7 @@ def _scene(
 
 
 def _values(scene: Scene, result: Fit, level: Level) -> pd.DataFrame:
-    """The fit in the units of the image."""
+    """Put the fit in the units of the image."""
     state, kernel = result.state, result.state.kernel
     variance, axes = np.linalg.eigh(kernel.covariances)
     long = axes[:, :, 1]

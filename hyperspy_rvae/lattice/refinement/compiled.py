@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
 
+# Sums in any order, but NaN and infinity as they are: they mark what has no answer.
+OPTIONS: dict[str, Any] = {
+    "nogil": True,
+    "fastmath": {"nsz", "arcp", "contract", "afn", "reassoc"},
+    "error_model": "numpy",
+}
 FEW = 64  # atoms or rows that are not worth a thread
 
 
@@ -17,15 +24,10 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     Where no folder can be written, as in some read-only installations, numba refuses to cache;
     then every session compiles anew.
     """
-    options = {
-        "nogil": True,
-        "fastmath": {"nsz", "arcp", "contract", "afn", "reassoc"},
-        "error_model": "numpy",
-    }
     try:
-        return numba.njit(cache=True, **options)(function)
+        return numba.njit(cache=True, **OPTIONS)(function)
     except RuntimeError:
-        return numba.njit(**options)(function)
+        return numba.njit(**OPTIONS)(function)
 
 
 def in_threads(
@@ -48,6 +50,6 @@ def in_threads(
     with ThreadPoolExecutor(parts) as pool:
         calls = [
             pool.submit(function, first, last, *arguments)
-            for first, last in zip(edges[:-1], edges[1:], strict=True)
+            for first, last in itertools.pairwise(edges)
         ]
         return [call.result() for call in calls]

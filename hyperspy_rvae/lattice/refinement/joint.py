@@ -28,7 +28,8 @@ from hyperspy_rvae.lattice.refinement.weights import noise_model
 
 FIRST_WIDTHS = (0.13, 0.18, 0.25, 0.34)  # of the distance between neighbours
 TOUCHING, OVERLAPPING = 1.2, 1.7  # of what is drawn: reach of mutual curvature, alone and not
-MOST_ROUNDS, ROUNDS_OF_NOISE = 40, 8
+MOST_ROUNDS, ROUNDS_OF_NOISE = 40, 5
+WORSE = 1e-7  # of the misfit; less than that is rounding
 SETTLED_PX, SETTLED_SHAPE = 3e-4, 3e-4
 SETTLED_STD = 0.02  # of the standard deviations of x and y
 STALE_PX, STALE_SHAPE = 0.03, 0.01  # larger changes ask for new equations
@@ -49,14 +50,11 @@ class Fit:
         Standard deviations of height, x and y, shape ``(n, 3)``.
     moves
         How far each column still went in the last round, pixels.
-    rounds
-        How many it took.
     """
 
     state: State
     std: np.ndarray
     moves: np.ndarray
-    rounds: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,17 +63,24 @@ class Memory:
 
     Attributes
     ----------
-    step
-        Of the shape.
+    step, change
+        Of the shape, and how large that is relatively.
     relax
         Part of it that was taken.
+    still
+        Whether so little changed that the equations will do once more.
     answer
         Solution of the equations, from which the next may start.
+    misfit
+        Weighted sum of squares before the step.
     """
 
     step: np.ndarray | None = None
+    change: float = np.inf
     relax: float = 1.0
+    still: bool = False
     answer: np.ndarray | None = None
+    misfit: float = np.inf
 
     def relaxed(self, step: np.ndarray) -> float:
         """Part of a step to take: less where it turns back, more where it goes on."""
@@ -112,7 +117,8 @@ def fit(scene: Scene, *, tails: bool) -> Fit:
     )
     level = np.full(int(np.prod(scene.background.count)), np.median(learned.coefficients))
     heights = usual[scene.kinds] * scene.loose[:, 0]
-    return _locate(scene, State(scene.seeds, heights, level, learned.kernel, learned.noise))
+    start = State(scene.seeds, heights, level, learned.kernel, scene.mask, learned.noise)
+    return _locate(scene, start.weighed(scene))
 
 
 def _learn(scene: Scene, tails: bool) -> State:
@@ -129,58 +135,70 @@ def _begin(scene: Scene) -> State:
     for width in FIRST_WIDTHS:
         start = State.at_seeds(scene, Kernel.round(width * scene.spacing, sublattices))
         seen = _compare(scene, start)
-        trial, _ = _step(scene, start, seen, _equations(scene, start, seen))
+        trial, _ = _step(scene, start, seen, _equations(scene, start))
         trials.append((_compare(scene, trial).misfit, trial))
     return min(trials, key=lambda pair: pair[0])[1]
 
 
 def _settle(scene: Scene, state: State) -> State:
-    """Fit columns, background, shape and noise until nothing moves.
+    """Fit columns, background and shape until nothing moves, the noise in the first rounds.
 
-    Where the model does not describe the image well, full steps go to and fro; they are then
-    shortened.
+    The model is far from linear in the shape, and where it does not describe the image well, full
+    steps go to and fro. A step that makes the fit worse is therefore halved.
     """
-    system, moved, memory = None, True, Memory()
+    system, memory, before = None, Memory(), state
     for number in range(MOST_ROUNDS):
         if number < ROUNDS_OF_NOISE:
-            drawn = model(scene, state)
-            noise = noise_model(drawn, scene.image - drawn, scene.mask)
-            state = dataclasses.replace(state, noise=noise)
+            state, memory = _with_noise(scene, state), dataclasses.replace(memory, misfit=np.inf)
         seen = _compare(scene, state)
-        system = _equations(scene, state, seen) if moved or system is None else system
-        before = state.kernel.shares > 0
-        state, moves, change, memory = _step_with_shape(scene, state, seen, system, memory)
-        moved = _rms(moves) > STALE_PX or change > STALE_SHAPE
-        moved |= bool((before != (state.kernel.shares > 0)).any())
-        if number > 1 and _rms(moves) < SETTLED_PX and change < SETTLED_SHAPE:
+        if seen.misfit > memory.misfit * (1 + WORSE):
+            state = before.half_way(state)
+            continue
+        system = system if memory.still and system is not None else _equations(scene, state)
+        before = state
+        state, moves, memory = _step_with_shape(scene, state, seen, system, memory)
+        if number > ROUNDS_OF_NOISE and _rms(moves) < SETTLED_PX and memory.change < SETTLED_SHAPE:
             break
     return state
 
 
+def _with_noise(scene: Scene, state: State) -> State:
+    drawn = model(scene, state)
+    noise = noise_model(drawn, scene.image - drawn, scene.mask)
+    return dataclasses.replace(state, noise=noise).weighed(scene)
+
+
 def _locate(scene: Scene, state: State) -> Fit:
     """Find the columns, their shape and the noise being known."""
-    system, moves = None, scene.leash
-    for number in range(MOST_ROUNDS):
+    system: Equations | None = None
+    moves = scene.leash
+    for _ in range(MOST_ROUNDS):
         seen = _compare(scene, state)
-        system = _equations(scene, state, seen) if _rms(moves) > STALE_PX or not number else system
+        if system is None or _rms(moves) > STALE_PX:
+            system = _equations(scene, state)
         state, moves = _step(scene, state, seen, system)
         std = standard_deviations(system)
         if _rms(moves) < max(SETTLED_PX, SETTLED_STD * float(np.median(std[:, 1:]))):
             break
     pixels = max(1, int((scene.mask > 0).sum()) - 3 * len(state.xy))
-    return Fit(state, std * np.sqrt(seen.misfit / pixels), moves, number + 1)
+    return Fit(state, std * np.sqrt(seen.misfit / pixels), moves)
 
 
 def _compare(scene: Scene, state: State) -> Comparison:
     return scene.background.compare(
-        scene.image, draw(scene, state), scene.mask, state.coefficients, state.noise
+        scene.image, draw(scene, state), state.weights, state.coefficients
     )
 
 
-def _equations(scene: Scene, state: State, seen: Comparison) -> Equations:
-    sizes, pairs = scene.sizes(state.heights), _pairs(state)
+def _equations(scene: Scene, state: State) -> Equations:
     return equations(
-        seen.weights, state.xy, sizes, scene.kinds, state.kernel, scene.background, pairs
+        state.weights,
+        state.xy,
+        scene.sizes(state.heights),
+        scene.kinds,
+        state.kernel,
+        scene.background,
+        _pairs(state),
     )
 
 
@@ -195,10 +213,10 @@ def _step(
 
 def _step_with_shape(
     scene: Scene, state: State, seen: Comparison, system: Equations, memory: Memory
-) -> tuple[State, np.ndarray, float, Memory]:
-    """Take one Gauss-Newton step of all; say also how much the shape changed, relatively."""
+) -> tuple[State, np.ndarray, Memory]:
+    """Take one Gauss-Newton step of all."""
     shared = derivatives(scene, state)
-    stressed = shared * seen.weights
+    stressed = shared * state.weights
     images = np.concatenate([seen.weighted[None], stressed])
     pull = seen.projected - system.penalty @ state.coefficients
     splines = np.concatenate([pull[None], scene.background.project(stressed)])
@@ -213,9 +231,13 @@ def _step_with_shape(
     relax = memory.relaxed(step)
     part = min(relax, state.kernel.safe_part(step))
     moved, moves = _moved(scene, state, answer[:, 0] - answer[:, 1:] @ (part * step))
-    moved = dataclasses.replace(moved, kernel=state.kernel.moved(step, part))
+    kernel = state.kernel.moved(step, part)
+    change = state.kernel.relative(step)
+    still = _rms(moves) < STALE_PX and change < STALE_SHAPE
+    still &= bool(((kernel.shares > 0) == (state.kernel.shares > 0)).all())
     guess = np.concatenate([np.zeros_like(answer[:, :1]), answer[:, 1:]], axis=1)
-    return moved, moves, state.kernel.relative(step), Memory(step, relax, guess)
+    memory = Memory(step, change, relax, still, guess, seen.misfit)
+    return dataclasses.replace(moved, kernel=kernel), moves, memory
 
 
 def _moved(scene: Scene, state: State, own: np.ndarray) -> tuple[State, np.ndarray]:

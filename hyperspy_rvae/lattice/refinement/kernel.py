@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+TAIL_COLUMNS = ["tail_1", "tail_2"]
 TAILS = (1.6, 2.4)  # widths of the tails, in widths of the core
 REACHES = (4.0, 5.6, 7.5)  # of core and tails in widths of the core: as far as they are drawn
 LARGEST_STEP = 0.3  # of a relative change of the precision in one iteration
@@ -90,3 +91,11 @@ class Kernel:
         """Largest change by a step, relative to the precision or to all of the height."""
         precision = np.abs(step[:3]).max() / np.abs(self.precision[[0, 2]]).mean()
         return float(max(precision, np.abs(step[3:]).max(initial=0.0)))
+
+    def half_way(self, other: Kernel) -> Kernel:
+        """Give the kernel between this one and another."""
+        return Kernel(
+            (self.precision + other.precision) / 2,
+            np.sqrt(self.scales * other.scales),
+            (self.shares + other.shares) / 2,
+        )

@@ -23,7 +23,9 @@ from hyperspy_rvae.lattice.refinement.compiled import compiled
 
 
 @compiled
-def _start(left, top, width, precision, narrow, gauss, ratio, drop):  # type: ignore[no-untyped-def]
+def _start(  # type: ignore[no-untyped-def]
+    left, top, width, precision, narrow, gauss, ratio, drop
+):
     """Fill the first row of each Gaussian, and what takes it to the next row."""
     xx, xy, yy = precision[0], precision[1], precision[2]
     for m in range(len(narrow)):
@@ -42,7 +44,9 @@ def _start(left, top, width, precision, narrow, gauss, ratio, drop):  # type: ig
 
 
 @compiled
-def _row(width, shares, narrow, gauss, ratio, drop, k, s):  # type: ignore[no-untyped-def]
+def _row(  # type: ignore[no-untyped-def]
+    width, shares, narrow, gauss, ratio, drop, k, s
+):
     """Sum the Gaussians of a row (k), the same times their narrowness (s), and go down one row."""
     for c in range(width):
         k[c] = 0.0
@@ -58,7 +62,9 @@ def _row(width, shares, narrow, gauss, ratio, drop, k, s):  # type: ignore[no-un
 
 
 @compiled
-def draw(first, last, out, xy, heights, kinds, precision, shares, narrow, half):  # type: ignore[no-untyped-def]
+def draw(  # type: ignore[no-untyped-def]
+    first, last, out, xy, heights, kinds, precision, shares, narrow, half
+):
     """Add the columns to the rows from `first` to `last` of `out`, shape (height, width)."""
     columns, side = out.shape[1], 2 * half.max() + 1
     gauss, ratio = np.empty((len(narrow), side)), np.empty((len(narrow), side))
@@ -79,7 +85,9 @@ def draw(first, last, out, xy, heights, kinds, precision, shares, narrow, half):
 
 
 @compiled
-def draw_derivatives(first, last, out, xy, heights, kinds, precision, scales, shares, narrow, half):  # type: ignore[no-untyped-def]
+def draw_derivatives(  # type: ignore[no-untyped-def]
+    first, last, out, xy, heights, kinds, precision, scales, shares, narrow, half
+):
     """Add to `out` the derivatives of all columns by what they share.
 
     `out` has shape (3 + kinds - 1 + components - 1, height, width): by xx, xy, yy of the common
@@ -128,7 +136,9 @@ def draw_derivatives(first, last, out, xy, heights, kinds, precision, scales, sh
 
 
 @compiled
-def project(first, last, out, images, xy, kinds, precision, shares, narrow, half):  # type: ignore[no-untyped-def]
+def project(  # type: ignore[no-untyped-def]
+    first, last, out, images, xy, kinds, precision, shares, narrow, half
+):
     """Project images on the derivatives of columns `first` to `last`, each of height 1.
 
     `images` has shape (images, height, width), `out` (n, images, 3): by height, x0 and y0.
@@ -163,7 +173,7 @@ def project(first, last, out, images, xy, kinds, precision, shares, narrow, half
 
 
 @compiled
-def curvature(
+def curvature(  # type: ignore[no-untyped-def]
     first,
     last,
     own,
@@ -178,7 +188,7 @@ def curvature(
     shares,
     narrow,
     half,
-):  # type: ignore[no-untyped-def]
+):
     """Weighted products of each column's derivatives at height 1 with each other and with splines.
 
     `own` has shape (n, 3, 3): of the derivatives by height, x0 and y0; `mixed` (n, 3, splines,
@@ -236,7 +246,9 @@ def curvature(
 
 
 @compiled
-def couplings(first, last, out, pairs, weights, xy, kinds, precision, shares, narrow, half):  # type: ignore[no-untyped-def]
+def couplings(  # type: ignore[no-untyped-def]
+    first, last, out, pairs, weights, xy, kinds, precision, shares, narrow, half
+):
     """Weighted products of the derivatives of two columns of height 1, for each of the `pairs`.
 
     `pairs` has shape (pairs, 2), `out` (pairs, 3, 3): rows the first column's derivatives by

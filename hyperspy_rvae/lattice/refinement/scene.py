@@ -11,7 +11,7 @@ from hyperspy_rvae.lattice.refinement import kernels
 from hyperspy_rvae.lattice.refinement.background import Background
 from hyperspy_rvae.lattice.refinement.compiled import in_threads
 from hyperspy_rvae.lattice.refinement.kernel import Kernel
-from hyperspy_rvae.lattice.refinement.weights import UNIFORM
+from hyperspy_rvae.lattice.refinement.weights import UNIFORM, weigh
 
 CELL = 8.0  # of the background, in distances between neighbours
 HELD, LOST = 0.4, 0.1  # shares of a column's light on pixels that count: below, it is held, or lost
@@ -109,21 +109,38 @@ class State:
         Of the background.
     kernel
         What the columns share.
+    weights
+        Of the pixels, shape ``(height, width)``, float32; at first all that count do so alike.
     noise
-        As :func:`noise_model` gives it; at first all pixels count alike.
+        As :func:`noise_model` gives it; at first the same for all pixels.
     """
 
     xy: np.ndarray
     heights: np.ndarray
     coefficients: np.ndarray
     kernel: Kernel
+    weights: np.ndarray
     noise: np.ndarray
 
     @classmethod
     def at_seeds(cls, scene: Scene, kernel: Kernel) -> State:
         """Start with an empty image; the first step then finds heights and background."""
         empty = np.zeros(int(np.prod(scene.background.count)))
-        return cls(scene.seeds, np.zeros(len(scene.seeds)), empty, kernel, UNIFORM)
+        return cls(scene.seeds, np.zeros(len(scene.seeds)), empty, kernel, scene.mask, UNIFORM)
+
+    def half_way(self, other: State) -> State:
+        """Give the state between this one and another of the same weights."""
+        return dataclasses.replace(
+            self,
+            xy=(self.xy + other.xy) / 2,
+            heights=(self.heights + other.heights) / 2,
+            coefficients=(self.coefficients + other.coefficients) / 2,
+            kernel=self.kernel.half_way(other.kernel),
+        )
+
+    def weighed(self, scene: Scene) -> State:
+        """Give the same with weights by its noise."""
+        return dataclasses.replace(self, weights=weigh(self.noise, model(scene, self), scene.mask))
 
 
 def model(scene: Scene, state: State) -> np.ndarray:
@@ -132,14 +149,16 @@ def model(scene: Scene, state: State) -> np.ndarray:
 
 
 def draw(scene: Scene, state: State) -> np.ndarray:
+    """Draw the columns alone, float32."""
     out = np.zeros(scene.image.shape, np.float32)
-    rows = out.shape[0]
+    rows = len(out)
     columns = (state.xy, state.heights, scene.kinds)
     in_threads(kernels.draw, rows, out, *columns, *state.kernel.arguments())
     return out
 
 
 def derivatives(scene: Scene, state: State) -> np.ndarray:
+    """Draw the derivatives by what the columns share: ``(shared, height, width)``, float32."""
     kernel = state.kernel
     count = 3 + len(kernel.scales) - 1 + len(kernel.shares) - 1
     out = np.zeros((count, *scene.image.shape), np.float32)

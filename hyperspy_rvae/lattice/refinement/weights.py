@@ -60,7 +60,7 @@ def coverage(shape: tuple[int, int], xy: np.ndarray, spacing: float) -> np.ndarr
         float32, 0 or 1.
     """
     step = max(1, int(spacing / COARSE))
-    coarse = tuple(-(-size // step) for size in shape)
+    coarse = (-(-shape[0] // step), -(-shape[1] // step))
     places = (xy - (step - 1) / 2) / step
     around = discs(coarse, places, np.full(len(xy), DILATION * spacing / step))
     framed = np.pad(around > 0, 1)
@@ -126,3 +126,13 @@ def noise_model(model: np.ndarray, residual: np.ndarray, mask: np.ndarray) -> np
         spread = np.maximum(terms @ line, least)
     mean = float((count * (terms @ line)).sum() / count.sum())
     return np.array([line[0], line[1], lowest, LEAST * mean + 1e-30])
+
+
+def weigh(noise: np.ndarray, model: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Weights of the pixels, one over their variance where they count, float32."""
+    constant, slope, lowest, least = noise.astype(np.float32)
+    variance = np.maximum(model, lowest)
+    variance -= lowest
+    variance *= slope
+    variance += constant
+    return mask / np.maximum(variance, least)
