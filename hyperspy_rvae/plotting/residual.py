@@ -8,6 +8,7 @@ import numpy as np
 from hyperspy_rvae.plotting.canvas import Pixel, image_axes
 
 WIDTH_IN = 4.6  # of one panel
+MEDIANS = 6.0  # of the difference, up to full colour: four standard deviations of normal noise
 
 
 def plot_residual(
@@ -45,7 +46,7 @@ def plot_residual(
         )
     rest = image - model
     low, high = np.nanpercentile(image, [0.5, 99.5])
-    most = float(np.nanpercentile(np.abs(rest), 99.5)) or 1.0
+    most = MEDIANS * float(np.nanmedian(np.abs(rest))) or 1.0
     looks = [
         ("image", image, {"cmap": "gray", "vmin": low, "vmax": high}),
         ("model", model, {"cmap": "gray", "vmin": low, "vmax": high}),
@@ -60,5 +61,5 @@ def plot_residual(
     if len(lost):
         axes[2].plot(*lost.T, "x", color="black", label="did not converge")
         axes[2].legend(loc="upper right")
-    axes[2].figure.colorbar(drawn, ax=axes[2], label="counts")
+    axes[2].figure.colorbar(drawn, ax=axes[2], extend="both")
     return axes

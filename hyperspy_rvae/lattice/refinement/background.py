@@ -12,7 +12,6 @@ from scipy.interpolate import BSpline
 from hyperspy_rvae.lattice.refinement.compiled import compiled, in_threads
 
 MOST_CELLS = 24  # along an axis
-STIFFNESS = 1e-7  # of the curvature; it carries the background on where no pixel counts
 BANDS = 8  # rows are summed in as many parts, however many threads there are
 
 
@@ -71,10 +70,10 @@ class Background:
 
     @cached_property
     def penalty(self) -> np.ndarray:
-        """What bends cost, in units of the mean curvature of the coefficients."""
+        """Bends as a quadratic form of the coefficients, and a trace of the coefficients."""
         ny, nx = self.count
         bent = np.kron(_roughness(ny), np.eye(nx)) + np.kron(np.eye(ny), _roughness(nx))
-        return STIFFNESS * bent + 1e-12 * np.eye(ny * nx)
+        return bent + 1e-5 * np.eye(ny * nx)
 
     def around(self, xy: np.ndarray, half: int) -> tuple[np.ndarray, int]:
         """Find the splines that reach into a square around each position.

@@ -68,10 +68,10 @@ def fit_gaussians(
     nearest, single = _nearest(seeds, image.shape)
     usable = ~single
     scene = _scene(image, level, seeds[usable], nearest[usable], kinds[usable], dark, radii)
-    result = fit(scene, tails=len(np.unique(kinds[usable])) > 1)
-    values = _values(scene, result, level)
+    result = fit(scene, crowded=radii is None and len(np.unique(kinds[usable])) > 1)
+    values = _values(result, level)
     sound = np.zeros(len(seeds), bool)
-    sound[usable] = _sound(scene, result, image.shape, dark)
+    sound[usable] = _sound(result, image.shape, dark)
     sound &= ~_doubled(seeds, single)
     table = pd.DataFrame(np.nan, index=columns.index, columns=list(values))
     table.loc[usable] = values.to_numpy()
@@ -147,13 +147,13 @@ def _scene(
         mask = coverage(pixels.shape, seeds, spacing)
     else:
         mask = discs(pixels.shape, seeds, USUAL_RADIUS * nearest)
-    mask *= known & ~saturated(-pixels if dark else pixels)
-    return Scene.of(pixels, mask, seeds, LEASH * nearest, kinds, spacing)
+    valid = (known & ~saturated(-pixels if dark else pixels)).astype(np.float32)
+    return Scene.of(pixels, valid, valid * mask, seeds, LEASH * nearest, kinds, spacing)
 
 
-def _values(scene: Scene, result: Fit, level: Level) -> pd.DataFrame:
+def _values(result: Fit, level: Level) -> pd.DataFrame:
     """Put the fit in the units of the image."""
-    state, kernel = result.state, result.state.kernel
+    scene, state, kernel = result.scene, result.state, result.state.kernel
     variance, axes = np.linalg.eigh(kernel.covariances)
     long = axes[:, :, 1]
     height = state.heights * level.unit
@@ -177,9 +177,10 @@ def _values(scene: Scene, result: Fit, level: Level) -> pd.DataFrame:
     )
 
 
-def _sound(scene: Scene, result: Fit, shape: tuple[int, ...], dark: bool) -> np.ndarray:
+def _sound(result: Fit, shape: tuple[int, ...], dark: bool) -> np.ndarray:
     """Which columns were found: seen well enough, at rest, and where they were looked for."""
-    xy, heights = result.state.xy, result.state.heights * (-1 if dark else 1)
+    scene, xy = result.scene, result.state.xy
+    heights = result.state.heights * (-1 if dark else 1)
     sound = (scene.loose > 0).all(axis=1)
     sound &= np.isfinite(xy).all(axis=1) & np.isfinite(result.std).all(axis=1)
     sound &= ((xy >= -0.5) & (xy < np.array(shape[::-1]) - 0.5)).all(axis=1)

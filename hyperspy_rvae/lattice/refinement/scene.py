@@ -11,11 +11,13 @@ from hyperspy_rvae.lattice.refinement import kernels
 from hyperspy_rvae.lattice.refinement.background import Background
 from hyperspy_rvae.lattice.refinement.compiled import in_threads
 from hyperspy_rvae.lattice.refinement.kernel import Kernel
-from hyperspy_rvae.lattice.refinement.weights import UNIFORM, weigh
+from hyperspy_rvae.lattice.refinement.weights import UNIFORM, coverage, weigh
 
 CELL = 8.0  # of the background, in distances between neighbours
 HELD, LOST = 0.4, 0.1  # shares of a column's light on pixels that count: below, it is held, or lost
 TYPICAL_WIDTH = 0.18  # of the distance between neighbours
+
+SHRINKAGE, STIFFNESS = 1e-6, 1e-7  # of the curvature by the data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +26,9 @@ class Scene:
 
     Attributes
     ----------
-    image, mask
-        Shape ``(height, width)``, float32; pixels where the mask is 0 do not count.
+    image, valid, mask
+        Shape ``(height, width)``, float32: the image, 1 where a pixel can be used, and 1 where it
+        counts.
     seeds, leash
         Where the columns start, ``(n, 2)``, and how far they may go, ``(n,)``; pixels.
     kinds
@@ -40,6 +43,7 @@ class Scene:
     """
 
     image: np.ndarray
+    valid: np.ndarray
     mask: np.ndarray
     seeds: np.ndarray
     leash: np.ndarray
@@ -52,6 +56,7 @@ class Scene:
     def of(
         cls,
         image: np.ndarray,
+        valid: np.ndarray,
         mask: np.ndarray,
         seeds: np.ndarray,
         leash: np.ndarray,
@@ -67,7 +72,7 @@ class Scene:
         )
         share = light[:, 0, 0] / typical.volumes[kinds]
         loose = np.stack([share > LOST, share > HELD], axis=1).astype(np.float64)
-        return cls(image, mask, seeds, leash, kinds, spacing, background, loose)
+        return cls(image, valid, mask, seeds, leash, kinds, spacing, background, loose)
 
     def part(self, many: int) -> tuple[Scene, np.ndarray]:
         """Cut out about as many columns as asked, around the middle one.
@@ -87,9 +92,16 @@ class Scene:
         beyond = (self.seeds > low - self.spacing) & (self.seeds < high + self.spacing)
         chosen = beyond.all(axis=1)
         cut = (slice(low[1], high[1]), slice(low[0], high[0]))
-        image, mask = (np.ascontiguousarray(pixels[cut]) for pixels in (self.image, self.mask))
+        image, valid, mask = (
+            np.ascontiguousarray(pixels[cut]) for pixels in (self.image, self.valid, self.mask)
+        )
         seeds, leash, kinds = self.seeds[chosen] - low, self.leash[chosen], self.kinds[chosen]
-        return Scene.of(image, mask, seeds, leash, kinds, self.spacing), chosen
+        return Scene.of(image, valid, mask, seeds, leash, kinds, self.spacing), chosen
+
+    def covering(self, xy: np.ndarray) -> Scene:
+        """Let the pixels between the columns count, where these are now."""
+        mask = self.valid * coverage(self.mask.shape, xy, self.spacing)
+        return dataclasses.replace(self, mask=mask)
 
     def sizes(self, heights: np.ndarray) -> np.ndarray:
         """Give what the derivatives at height 1 are multiplied with: ``(n, 3)``."""
@@ -127,6 +139,24 @@ class State:
         """Start with an empty image; the first step then finds heights and background."""
         empty = np.zeros(int(np.prod(scene.background.count)))
         return cls(scene.seeds, np.zeros(len(scene.seeds)), empty, kernel, scene.mask, UNIFORM)
+
+    def penalties(self, scene: Scene) -> tuple[float, float]:
+        """Say what the squares of the heights cost, and the bends of the background.
+
+        Some images, above all filtered ones, leave it open whether the columns are high and wide
+        over a low background or the reverse. These small costs decide for the lower columns.
+        They are a small share of the curvature by the pixels of a column, or of a spline.
+        """
+        weight = float(self.weights.sum())
+        pixels = max(1.0, float((self.weights > 0).sum()))
+        column = np.pi * (TYPICAL_WIDTH * scene.spacing) ** 2 * weight / pixels
+        return SHRINKAGE * column, STIFFNESS * weight / len(self.coefficients)
+
+    def cost(self, scene: Scene) -> float:
+        """Add up these costs."""
+        heights, bends = self.penalties(scene)
+        bent = self.coefficients @ scene.background.penalty @ self.coefficients
+        return float(heights * (self.heights**2).sum() + bends * bent)
 
     def half_way(self, other: State) -> State:
         """Give the state between this one and another of the same weights."""

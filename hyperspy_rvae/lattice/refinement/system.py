@@ -30,8 +30,8 @@ class Equations:
     pairs, links
         Pairs of columns that touch, shape ``(pairs, 2)``, and their mutual curvature
         ``(pairs, 3, 3)``.
-    spline, penalty
-        Curvature of the background by itself, penalty included; and the penalty on its bends.
+    spline
+        Curvature of the background by itself, penalty included.
     """
 
     matrix: sparse.csr_array
@@ -39,7 +39,6 @@ class Equations:
     pairs: np.ndarray
     links: np.ndarray
     spline: np.ndarray
-    penalty: np.ndarray
 
 
 def equations(
@@ -50,6 +49,7 @@ def equations(
     kernel: Kernel,
     background: Background,
     pairs: np.ndarray,
+    penalties: tuple[float, float],
 ) -> Equations:
     """Set up the normal equations, without right-hand sides.
 
@@ -66,6 +66,8 @@ def equations(
         The splines.
     pairs
         Columns that touch, shape ``(pairs, 2)``.
+    penalties
+        On the squares of the heights, and on the bends of the background.
     """
     count, shape = len(xy), kernel.arguments()
     starts, many = background.around(xy, int(shape[-1].max()))
@@ -80,18 +82,19 @@ def equations(
     mixed *= sizes[:, :, None, None]
     links *= sizes[pairs[:, 0]][:, :, None] * sizes[pairs[:, 1]][:, None]
     _damp(blocks, kinds)
-    products = background.curvature(weights)
-    penalty = float(np.trace(products)) / len(products) * background.penalty
+    blocks[:, 0, 0] += penalties[0]
     border = _border(mixed, starts, background.count)
-    spline = products + penalty
+    spline = background.curvature(weights) + penalties[1] * background.penalty
     matrix = sparse.block_array(
         [[_columns(blocks, pairs, links), border], [border.T, sparse.csr_array(spline)]],
         format="csr",
     )
-    return Equations(matrix, blocks, pairs, links, spline, penalty)
+    return Equations(matrix, blocks, pairs, links, spline)
 
 
-def solve(system: Equations, right: np.ndarray, guess: np.ndarray | None = None) -> np.ndarray:
+def solve(
+    system: Equations, right: np.ndarray, guess: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Solve the equations by conjugate gradients.
 
     Parameters
@@ -105,8 +108,8 @@ def solve(system: Equations, right: np.ndarray, guess: np.ndarray | None = None)
 
     Returns
     -------
-    solution
-        Same shape.
+    solution, rest
+        Same shape; the rest is what the solution leaves of the right-hand sides.
     """
     precondition = _preconditioner(system)
     goal = ACCURACY**2 * (right * precondition(right)).sum(axis=0)
@@ -125,7 +128,7 @@ def solve(system: Equations, right: np.ndarray, guess: np.ndarray | None = None)
         ahead = precondition(rest)
         before, product = product, (rest * ahead).sum(axis=0)
         way = ahead + np.where(going, product / np.where(going, before, 1.0), 0.0) * way
-    return solution
+    return solution, rest
 
 
 def shared_step(curvature: np.ndarray, slope: np.ndarray, kernel: Kernel) -> np.ndarray:
@@ -141,7 +144,7 @@ def shared_step(curvature: np.ndarray, slope: np.ndarray, kernel: Kernel) -> np.
     tails = np.arange(len(slope)) >= len(slope) - (len(kernel.shares) - 1)
     low = np.concatenate([np.full((~tails).sum(), -np.inf), -kernel.shares[1:]])
     high = np.concatenate([np.full((~tails).sum(), np.inf), LARGEST_SHARE - kernel.shares[1:]])
-    scale = np.sqrt(np.maximum(np.diag(curvature), 1e-300))
+    scale = np.sqrt(np.maximum(np.diag(curvature), 1e-30))
     scaled = curvature / scale / scale[:, None] + 1e-9 * np.eye(len(slope))
     step, free = np.zeros(len(slope)), np.ones(len(slope), bool)
     for _ in range(tails.sum() + 1):

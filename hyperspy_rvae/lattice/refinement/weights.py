@@ -13,6 +13,7 @@ COARSE = 6  # pixels of the coarse mask in that distance
 CORE = 0.35  # of it, that counts around each column in any case
 LEVELS = 32
 SAMPLE = 200_000
+ROUNDING = 1e-5  # of the model's range: no image is known better than that
 LEAST = 0.02  # of the mean variance
 
 
@@ -115,6 +116,7 @@ def noise_model(model: np.ndarray, residual: np.ndarray, mask: np.ndarray) -> np
     parts = np.array_split(order, LEVELS)
     level = np.array([values[part].mean() for part in parts if len(part)])
     square = np.array([squares[part].mean() for part in parts if len(part)])
+    square = np.maximum(square, ROUNDING**2 * np.ptp(values) ** 2)
     count = np.array([len(part) for part in parts if len(part)])
     lowest = level.min()
     terms = np.stack([np.ones_like(level), level - lowest], axis=1)
