@@ -170,6 +170,8 @@ def map_displacements(
     table = image.atoms
     atoms = select_sublattice(table, sublattice)
     around = select_sublattice(table, reference)
+    if "converged" in table and table["converged"].any():
+        around = around[around["converged"]]
     if sublattice == reference:
         raise ValueError(
             f"sublattice and reference are both {reference!r}; displacements need two sublattices."
@@ -177,6 +179,8 @@ def map_displacements(
     axes = record.image_axes(image)
     factors, name = _units(axes[-1], axes[-2], units)
     vectors = _by_frame(atoms, around)
+    if "converged" in table and table["converged"].any():
+        vectors = np.where(atoms[["converged"]], vectors, np.nan)
     return like(
         image,
         vectors * factors,

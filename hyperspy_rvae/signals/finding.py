@@ -70,10 +70,10 @@ def _first_scale(movie: np.ndarray | da.Array, contrast: Contrast) -> Scale:
     raise ValueError(f"frame 0: {failure}" if len(movie) > 1 else str(failure)) from failure
 
 
-def _find_or_pass(frame: np.ndarray, *given: Any, show_progress: bool) -> pd.DataFrame:
+def _find_or_pass(frame: np.ndarray, *given: Any) -> pd.DataFrame:
     """Find columns; none where they cannot be found, so that a movie is not lost for one frame."""
     try:
-        return find_columns(frame, *given, show_progress=show_progress)
+        return find_columns(frame, *given)
     except ValueError:
         return pd.DataFrame({"x": np.empty(0), "y": np.empty(0)})
 
@@ -110,9 +110,8 @@ def find_second(
     table = image.atoms
     select_sublattice(table, reference)
     table = table[table["sublattice"] != sublattice]
-    given = [(rows, reference, position) for rows in by_frame(image, table)]
-    found = each_frame(find_second_columns, movie_of(image), given, show_progressbar)
-    store(image, replace_sublattice(table, sublattice, found))
+    given = [(rows, sublattice, reference, position) for rows in by_frame(image, table)]
+    store(image, each_frame(find_second_columns, movie_of(image), given, show_progressbar))
 
 
 def refine(
@@ -120,6 +119,7 @@ def refine(
     sublattice: str | None,
     method: Refinement,
     percent_to_nn: float | None,
+    mask_radius: float | None,
     show_progressbar: bool | None,
 ) -> None:
     """Refine in place; as ``AtomLatticeImage.refine_atoms``."""
@@ -130,10 +130,30 @@ def refine(
             f"percent_to_nn must be a fraction above 0 and up to 1, got {percent_to_nn!r}; 0.25 to "
             "0.4 is usual."
         )
+    if mask_radius is not None and not (_is_number(mask_radius) and 1 <= mask_radius < np.inf):
+        raise ValueError(f"mask_radius must be a number of pixels from 1, got {mask_radius!r}.")
+    if percent_to_nn is not None and mask_radius is not None:
+        raise ValueError(
+            "give percent_to_nn or mask_radius, not both: each sets the mask's radius."
+        )
     table = image.atoms
     select_sublattice(table, sublattice)
-    given = [(rows, sublattice, method, percent_to_nn) for rows in by_frame(image, table)]
-    store(image, each_frame(refine_columns, movie_of(image), given, show_progressbar))
+    wish = (sublattice, method, percent_to_nn, mask_radius)
+    given = [(rows, *wish) for rows in by_frame(image, table)]
+    refined = each_frame(refine_columns, movie_of(image), given, show_progressbar)
+    _warn_of_failures(refined, sublattice)
+    store(image, refined)
+
+
+def _warn_of_failures(table: pd.DataFrame, sublattice: str | None) -> None:
+    failed = ~select_sublattice(table, sublattice)["converged"].astype(bool)
+    if failed.any():
+        _logger.warning(
+            "%d of %d atoms did not converge: they keep their positions, and the column "
+            "'converged' of the table is False there.",
+            failed.sum(),
+            len(failed),
+        )
 
 
 def check_separation(separation: object) -> None:
