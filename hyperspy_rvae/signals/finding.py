@@ -110,9 +110,37 @@ def find_second(
     table = image.atoms
     select_sublattice(table, reference)
     table = table[table["sublattice"] != sublattice]
+    movie = movie_of(image)
     given = [(rows, reference, position) for rows in by_frame(image, table)]
-    found = each_frame(find_second_columns, movie_of(image), given, show_progressbar)
+    task = _find_second_or_pass if len(movie) > 1 else find_second_columns
+    found = each_frame(task, movie, given, show_progressbar)
+    _warn_of_frames_without(movie, found, given)
     store(image, replace_sublattice(table, sublattice, found))
+
+
+def _find_second_or_pass(frame: np.ndarray, *given: Any, show_progress: bool) -> pd.DataFrame:
+    """Find a second sublattice; none where the reference spans no cells."""
+    try:
+        return find_second_columns(frame, *given, show_progress=show_progress)
+    except ValueError:
+        return pd.DataFrame({"x": np.empty(0), "y": np.empty(0)})
+
+
+def _warn_of_frames_without(
+    movie: np.ndarray | da.Array, found: pd.DataFrame, given: list[tuple[Any, ...]]
+) -> None:
+    """Say which frames with a reference have no second sublattice; all of them is an error."""
+    asked = [
+        number for number, (rows, name, _) in enumerate(given) if name in set(rows["sublattice"])
+    ]
+    missing = sorted(set(asked) - set(found["frame"] if len(found) else ()))
+    for number in missing:
+        try:
+            find_second_columns(np.asarray(movie[number]), *given[number])
+        except ValueError as error:
+            if missing == asked:
+                raise ValueError(f"frame {number}: {error}") from error
+            _logger.warning("frame %d: %s", number, error)
 
 
 def refine(
