@@ -110,8 +110,36 @@ def find_second(
     table = image.atoms
     select_sublattice(table, reference)
     table = table[table["sublattice"] != sublattice]
+    movie = movie_of(image)
     given = [(rows, sublattice, reference, position) for rows in by_frame(image, table)]
-    store(image, each_frame(find_second_columns, movie_of(image), given, show_progressbar))
+    task = _find_second_or_pass if len(movie) > 1 else find_second_columns
+    found = each_frame(task, movie, given, show_progressbar)
+    _warn_of_frames_without(movie, found, given)
+    store(image, found)
+
+
+def _find_second_or_pass(frame: np.ndarray, rows: pd.DataFrame, *given: Any) -> pd.DataFrame:
+    """Find a second sublattice; only what was known where the reference spans no cells."""
+    try:
+        return find_second_columns(frame, rows, *given)
+    except ValueError:
+        return rows
+
+
+def _warn_of_frames_without(
+    movie: np.ndarray | da.Array, found: pd.DataFrame, given: list[tuple[Any, ...]]
+) -> None:
+    """Say which frames with a reference have no second sublattice; all of them is an error."""
+    new = set(found.loc[found["sublattice"] == given[0][1], "frame"])
+    asked = [k for k, (rows, _, name, _) in enumerate(given) if name in set(rows["sublattice"])]
+    missing = [number for number in asked if number not in new]
+    for number in missing:
+        try:
+            find_second_columns(np.asarray(movie[number]), *given[number])
+        except ValueError as error:
+            if missing == asked:
+                raise ValueError(f"frame {number}: {error}") from error
+            _logger.warning("frame %d: %s", number, error)
 
 
 def refine(

@@ -162,7 +162,7 @@ class AtomLatticeImage(Signal2D):
         Raises
         ------
         ValueError
-            If `reference` is unknown, or its atoms form no lattice.
+            If `reference` is unknown, or its atoms form no lattice in any frame.
         """
         find_second(self, sublattice, reference, position, show_progressbar)
 

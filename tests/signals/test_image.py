@@ -283,6 +283,20 @@ def test_a_frame_of_zeros_costs_no_other_frame(perovskite, lazy, caplog):
         movie.inav[:2].find_atoms()
 
 
+def test_a_frame_without_cells_costs_no_other_frame(perovskite, lazy, caplog):
+    a = perovskite[1].query("sublattice == 'A'")[["x", "y"]].to_numpy()
+    movie = AtomLatticeImage(np.stack([perovskite[0].data] * 2))
+    movie.set_atoms({0: a[:3], 1: a})
+    movie = movie.as_lazy() if lazy else movie
+    movie.find_sublattice("B")
+    counts = movie.atoms.groupby("frame")["sublattice"].value_counts()
+    assert counts[0]["A"] == 3 and "B" not in counts[0] and counts[1]["B"] == 24
+    assert "frame 0: a lattice needs at least 4 atoms, got 3" in caplog.text
+    movie.set_atoms({0: a[:3], 1: a[:2]})
+    with pytest.raises(ValueError, match="frame 0: a lattice needs at least 4 atoms"):
+        movie.find_sublattice("B")
+
+
 @pytest.mark.parametrize("method", ["laplacian_of_gaussian", "atomap"])
 def test_both_finders_find_the_same(image, truth, method):
     image.find_atoms(separation=8, method=method, refine=False)
