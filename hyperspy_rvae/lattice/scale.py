@@ -56,7 +56,7 @@ def measure_scale(pixels: np.ndarray) -> Scale:
     ValueError
         If fewer than two columns stand out.
     """
-    found = [_spacing(pixels, size) for size in _column_sizes(pixels)]
+    found = [_spacing(pixels, size) for size in column_sizes(pixels)]
     _, scale = min(found, key=lambda one: one[0])
     if not scale.separation:
         raise ValueError(
@@ -83,11 +83,21 @@ def find_columns_of(pixels: np.ndarray, size: float) -> Peaks:
     return peaks
 
 
-def _column_sizes(pixels: np.ndarray) -> np.ndarray:
+def column_sizes(pixels: np.ndarray) -> np.ndarray:
     """Find the sigmas at which a Laplacian of Gaussian responds most, as it does to columns.
 
     There is one in most images. A background that varies, or noise that is not white, may add
     another; a larger one counts only if its response is the stronger.
+
+    Parameters
+    ----------
+    pixels
+        Shape ``(h, w)``, float64, columns bright or dark.
+
+    Returns
+    -------
+    sigmas
+        In pixels, one at least, smallest first.
     """
     window = np.hanning(pixels.shape[0])[:, None] * np.hanning(pixels.shape[1])
     power = np.abs(np.fft.rfft2((pixels - pixels.mean()) * window)) ** 2

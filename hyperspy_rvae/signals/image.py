@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,13 +12,12 @@ from hyperspy.signals import LazySignal2D, Signal2D
 from hyperspy_rvae.lattice.finding import Contrast, Finder
 from hyperspy_rvae.lattice.routes import Refinement
 from hyperspy_rvae.lattice.table import as_table
-from hyperspy_rvae.signals import record
+from hyperspy_rvae.signals import record, structure
 from hyperspy_rvae.signals.atomap import to_atomap
 from hyperspy_rvae.signals.checks import check_image, frame_count
 from hyperspy_rvae.signals.displacements import AtomDisplacements, Units, map_displacements
 from hyperspy_rvae.signals.extraction import Centres, extract
 from hyperspy_rvae.signals.finding import find, find_second, refine
-from hyperspy_rvae.signals.structure import assign, find_cells, plot_cells
 from hyperspy_rvae.subimages.windows import Edge
 
 if TYPE_CHECKING:
@@ -206,45 +205,9 @@ class AtomLatticeImage(Signal2D):
         """
         refine(self, sublattice, method, percent_to_nn, mask_radius, show_progressbar)
 
-    def assign_sublattices(self, names: Sequence[str] | None = None) -> None:
-        """Sort all atoms into sublattices, in place, by their place in the lattice.
-
-        Places are told apart by brightness and shape, so that a single odd column stays with its
-        like. Sublattices from before are forgotten; ids and positions stay.
-
-        Parameters
-        ----------
-        names
-            Names of the sublattices, the strongest (brightest, or darkest in ABF) first, such as
-            ``("Mo", "S")``. If not given, A, B, ... for as many as the first frame has.
-
-        Raises
-        ------
-        ValueError
-            If the atoms form no lattice, as in an amorphous film, or there are fewer sublattices
-            than names. Single frames of a movie are warned of instead, and stay as they are.
-        """
-        assign(self, names)
-
-    def find_cells(self, reference: str = "A") -> None:
-        """Find the cell and the grain of every atom, in place.
-
-        The table gets the columns ``cell_a`` and ``cell_b``, steps along the lattice vectors from
-        the grain's first cell (a is nearer to the x axis, rightwards; b follows it clockwise), and
-        ``grain``, 0 for the largest and -1 for atoms in none.
-
-        Parameters
-        ----------
-        reference
-            Sublattice at the corners of the cells. Other atoms get the cell that they lie in.
-
-        Raises
-        ------
-        ValueError
-            If `reference` is unknown, or its atoms form no lattice: atoms on a line, an amorphous
-            film. Single frames of a movie are warned of instead.
-        """
-        find_cells(self, reference)
+    assign_sublattices = structure.assign_sublattices
+    find_cells = structure.find_cells
+    plot_cells = structure.plot_cells
 
     def extract_subimages(
         self,
@@ -409,27 +372,6 @@ class AtomLatticeImage(Signal2D):
         from hyperspy_rvae.signals.residual import plot_frame
 
         return plot_frame(self, frame)
-
-    def plot_cells(
-        self,
-        sublattice: str | None = None,
-        *,
-        frame: int = 0,
-        every: int | None = None,
-        ax: Axes | None = None,
-    ) -> Axes:
-        """Plot the lattice that :meth:`find_cells` found, its cells numbered, on new axes or `ax`.
-
-        Parameters
-        ----------
-        sublattice
-            Whose atoms the lines join; if not given, the first atom's.
-        frame
-            Flat navigation index.
-        every
-            Number every so many cells; if not given, so many that the numbers can be read.
-        """
-        return plot_cells(self, sublattice, frame, every, ax)
 
 
 class LazyAtomLatticeImage(LazySignal2D, AtomLatticeImage):

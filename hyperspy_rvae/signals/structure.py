@@ -1,4 +1,4 @@
-"""From atoms to the structure they make: sublattices and cells, frame by frame."""
+"""Methods of ``AtomLatticeImage``: from atoms to the sublattices and cells they make."""
 
 from __future__ import annotations
 
@@ -24,56 +24,118 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-def assign(image: AtomLatticeImage, names: Sequence[str] | None) -> None:
-    """Sort atoms into sublattices; as ``AtomLatticeImage.assign_sublattices``."""
-    check_image(image)
+def assign_sublattices(self: AtomLatticeImage, names: Sequence[str] | None = None) -> None:
+    """Sort all atoms into sublattices, in place, by their place in the lattice.
+
+    Places are told apart by brightness and shape, so that a single odd column stays with its
+    like. Sublattices from before are forgotten; ids and positions stay.
+
+    Parameters
+    ----------
+    names
+        Names of the sublattices, the strongest (brightest, or darkest in ABF) first, such as
+        ``("Mo", "S")``. If not given, A, B, ... for as many as the first frame has.
+
+    Raises
+    ------
+    ValueError
+        If the atoms form no lattice, as in an amorphous film, or there are fewer sublattices than
+        names. Single frames of a movie are warned of instead, and stay as they are.
+
+    Examples
+    --------
+    >>> import hyperspy_rvae as hrv
+    >>> s = hrv.data.perovskite()
+    >>> s.find_atoms(separation=8, refine=False)
+    >>> s.assign_sublattices(("A", "B"))
+    >>> s.atoms["sublattice"].value_counts().to_list()
+    [117, 104]
+    """
+    check_image(self)
     if names is not None:
         check_names(names)
     kinds = None if names is None else len(names)
     given = list(string.ascii_uppercase if names is None else names)
-    movie, tables, found = movie_of(image), by_frame(image, image.atoms), {}
+    movie, tables = movie_of(self), by_frame(self, self.atoms)
 
     def sort(number: int) -> pd.DataFrame:
         nonlocal kinds
-        sorted_ = assign_names(np.asarray(movie[number]), tables[number], given, kinds)
-        kinds = sorted_["sublattice"].nunique()  # the first frame says how many, for all
-        return sorted_
+        found = assign_names(np.asarray(movie[number]), tables[number], given, kinds)
+        kinds = found["sublattice"].nunique()  # the first frame says how many, for all
+        return found
 
     found = _each(sort, tables, "their sublattices stay as they are")
-    store(image, pd.concat(found, ignore_index=True))
+    store(self, pd.concat(found, ignore_index=True))
 
 
-def find_cells(image: AtomLatticeImage, reference: str) -> None:
-    """Find the cells; as ``AtomLatticeImage.find_cells``."""
-    table = image.atoms
+def find_cells(self: AtomLatticeImage, reference: str = "A") -> None:
+    """Find the cell and the grain of every atom, in place.
+
+    The table gets the columns ``cell_a`` and ``cell_b``, steps along the lattice vectors from the
+    grain's first cell (a is nearer to the x axis, rightwards; b follows it clockwise), and
+    ``grain``, 0 for the largest and -1 for atoms in none.
+
+    Parameters
+    ----------
+    reference
+        Sublattice at the corners of the cells. Other atoms get the cell that they lie in.
+
+    Raises
+    ------
+    ValueError
+        If `reference` is unknown, or its atoms form no lattice: atoms on a line, an amorphous
+        film. Single frames of a movie are warned of instead.
+    """
+    table = self.atoms
     select_sublattice(table, reference)
-    tables = by_frame(image, table.drop(columns=CELL_COLUMNS, errors="ignore"))
+    tables = by_frame(self, table.drop(columns=CELL_COLUMNS, errors="ignore"))
     found = _each(
-        lambda number: number_cells(tables[number], reference),
-        tables,
-        "their atoms are in no grain",
+        lambda number: number_cells(tables[number], reference), tables, "its atoms are in no grain"
     )
     whole = pd.concat(found, ignore_index=True)
     none = dict(zip(CELL_COLUMNS, (0, 0, -1), strict=True))
-    store(image, whole.fillna(none).astype(dict.fromkeys(CELL_COLUMNS, np.int64)))
+    store(self, whole.fillna(none).astype(dict.fromkeys(CELL_COLUMNS, np.int64)))
 
 
 def plot_cells(
-    image: AtomLatticeImage,
-    sublattice: str | None,
-    frame: int,
-    every: int | None,
-    ax: Axes | None,
+    self: AtomLatticeImage,
+    sublattice: str | None = None,
+    *,
+    frame: int = 0,
+    every: int | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
-    """Draw the cells of one frame; as ``AtomLatticeImage.plot_cells``."""
+    """Plot the lattice that :meth:`find_cells` found over the image, its cells numbered.
+
+    Parameters
+    ----------
+    sublattice
+        Whose atoms the lines join; if not given, the first atom's.
+    frame
+        Flat navigation index.
+    every
+        Number every so many cells; if not given, so many that the numbers can be read.
+    ax
+        Axes to draw on; new ones if not given.
+
+    Returns
+    -------
+    axes
+        The axes drawn on; one colour a grain.
+
+    Raises
+    ------
+    ValueError
+        If :meth:`find_cells` has not been called, or the frame has no atoms in a grain.
+    """
     from hyperspy_rvae.plotting.cells import plot_cells as draw
 
-    table = image.atoms
+    table = self.atoms
     if not set(CELL_COLUMNS) <= set(table):
         raise ValueError("the cells are not numbered yet; call find_cells() first.")
-    if frame not in range(frame_count(image)):
+    if frame not in range(frame_count(self)):
         raise ValueError(
-            f"frame {frame!r} is not there; the image has frames 0 to {frame_count(image) - 1}."
+            f"frame {frame!r} is not there; the image has frames 0 to {frame_count(self) - 1}."
         )
     names = table["sublattice"]
     rows = select_sublattice(table, names.iloc[0] if sublattice is None else sublattice)
@@ -84,8 +146,8 @@ def plot_cells(
         rows[["x", "y"]].to_numpy(),
         rows[["cell_a", "cell_b"]].to_numpy(),
         rows["grain"].to_numpy(),
-        image=np.asarray(movie_of(image)[frame]),
-        pixel=record.pixel(image),
+        image=np.asarray(movie_of(self)[frame]),
+        pixel=record.pixel(self),
         every=every,
         ax=ax,
     )
