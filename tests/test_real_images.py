@@ -18,7 +18,8 @@ def test_barium_titanate_gives_its_displacement_map(real_data):
     s.find_atoms()
     s.find_sublattice("B", reference="A")
     counts = s.atoms["sublattice"].value_counts()
-    assert abs(counts["A"] - 1054) <= 10 and abs(counts["B"] - 990) <= 10
+    # 1144 and 1127 columns have their centre on the image
+    assert abs(counts["A"] - 1144) <= 10 and abs(counts["B"] - 1075) <= 15
     d = s.displacement_map("B", "A", units="pm")
     vectors = d.to_dataframe()[["u", "v"]].dropna()
     assert len(vectors) > 970
@@ -40,7 +41,7 @@ def test_a_lazy_movie_with_dark_atoms_goes_to_latents(real_data, tmp_path):
     s.find_atoms(contrast="dark", refine=False)
     s.refine_atoms(method="center_of_mass")
     counts = s.atoms["frame"].value_counts()
-    assert len(counts) == 5 and counts.between(170, 200).all()
+    assert len(counts) == 5 and counts.between(200, 210).all()
     assert s._lazy
     z = s.fit_rvae(window_size=25, latent_dim=2, epochs=3, seed=0)
     assert z._lazy and z.data.shape[0] == len(z.atoms) > 700
@@ -59,6 +60,29 @@ def test_dumbbells_of_a_tilt_boundary_run_through(real_data):
     assert np.isfinite(z.data).all()
     assert np.abs(z.to_dataframe()["angle"]).max() <= np.pi
     assert z.plot_manifold().images
+
+
+def test_sublattices_of_a_superlattice_whose_brightness_crosses_over(real_data):
+    """In SrRuO3 the A columns are no brighter than B; they are still those of PbTiO3."""
+    s = load(real_data / "PbTiO3_SrRuO3.hspy")
+    s.find_atoms(separation=4.3, refine=False)
+    s.assign_sublattices(("A", "B"))
+    s.find_cells("A")
+    a = s.atoms[s.atoms["sublattice"] == "A"]
+    assert abs(len(a) - 488) <= 6
+    assert (a["grain"] == 0).mean() > 0.98
+    assert not a[a["grain"] == 0].duplicated(["cell_a", "cell_b"]).any()
+    assert s.plot_cells().collections
+
+
+def test_dumbbells_of_two_grains_are_sorted_and_numbered(real_data):
+    s = load(real_data / "CdTe_tilt.dm3")
+    s.find_atoms(refine=False)
+    s.assign_sublattices(("Te", "Cd"))
+    counts = s.atoms["sublattice"].value_counts()
+    assert abs(counts["Te"] - counts["Cd"]) < 60
+    s.find_cells("Te")
+    assert (s.atoms["grain"].value_counts()[[0, 1]] > 300).all()
 
 
 def test_strontium_titanate_is_the_null_control(real_data):

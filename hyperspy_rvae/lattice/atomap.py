@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from hyperspy_rvae.lattice.refinement.kernel import TAIL_COLUMNS, TAILS
+
 if TYPE_CHECKING:
     from atomap.api import Atom_Lattice, Sublattice
 
@@ -114,11 +116,14 @@ def to_atom_lattice(
     -------
     lattice
         With one ``Sublattice`` per sublattice of the table, in order of first appearance,
-        their atoms in the order of the table.
+        their atoms in the order of the table, zone axes and atom planes included.
     """
     from atomap.api import Atom_Lattice, Sublattice
 
+    from hyperspy_rvae.lattice.atomap_planes import set_zone_axes
+
     pixels = bright_pixels(image)
+    table = _without_tails(table)
     sublattices = []
     for number, (name, part) in enumerate(table.groupby("sublattice", sort=False)):
         sublattice = Sublattice(
@@ -130,10 +135,20 @@ def to_atom_lattice(
             units=units,
         )
         set_fit(sublattice, part)
+        set_zone_axes(sublattice)
         sublattices.append(sublattice)
     lattice = Atom_Lattice(image=pixels, sublattice_list=sublattices)
     lattice.set_scale(pixel_size, units)
     return lattice
+
+
+def _without_tails(table: pd.DataFrame) -> pd.DataFrame:
+    """Give the volumes of Gaussians that are as high as the columns, which may have tails."""
+    if "amplitude" not in table or not set(TAIL_COLUMNS) <= set(table):
+        return table
+    tails = table[TAIL_COLUMNS].fillna(0.0).to_numpy(float)
+    spread = 1.0 + tails @ (np.square(TAILS) - 1.0)
+    return table.assign(amplitude=table["amplitude"] / spread)
 
 
 def bright_pixels(image: np.ndarray) -> np.ndarray:

@@ -220,6 +220,9 @@ def move_table(table: pd.DataFrame, axes: Sequence[Axis]) -> pd.DataFrame:
     moved = _move_ellipses(moved, x_axis.step, y_axis.step)
     if "amplitude" in moved:  # a volume: sums over pixels keep it, skipped pixels take their share
         moved["amplitude"] /= x_axis.stride * y_axis.stride
+    if "background" in moved:  # of one pixel: sums over pixels add it up
+        summed = x_axis.step * y_axis.step / (x_axis.stride * y_axis.stride)
+        moved["background"] *= abs(summed)
     return moved[keep].sort_values("frame", kind="stable")
 
 

@@ -1,7 +1,4 @@
-"""What is done to one frame: find its columns, find a second sublattice, refine.
-
-Dark columns are fitted on the inverted image and reported with a negative amplitude.
-"""
+"""What is done to one frame: find its columns, find a second sublattice, refine."""
 
 from __future__ import annotations
 
@@ -11,28 +8,25 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from hyperspy_rvae.lattice.atomap import FITTED
-from hyperspy_rvae.lattice.atomap_fits import (
-    refine_center_of_mass,
-    refine_gaussian,
-    subtract_columns,
-)
-from hyperspy_rvae.lattice.finding import Contrast, bright_atoms, find_positions
-from hyperspy_rvae.lattice.sites import cell_sites, lattice_vectors
+from hyperspy_rvae.lattice.cells import sites_in_cells
+from hyperspy_rvae.lattice.finding import Contrast, Finder, bright_atoms, find_positions
+from hyperspy_rvae.lattice.refinement.center_of_mass import centers_of_mass
+from hyperspy_rvae.lattice.refinement.columns import fit_gaussians
+from hyperspy_rvae.lattice.scale import Scale
 from hyperspy_rvae.lattice.table import nearest_distance
 
 Refinement = Literal["gaussian", "center_of_mass"]
-PERCENT_TO_NN = {"gaussian": 0.4, "center_of_mass": 0.25}
-PERCENT_TO_NN_BETWEEN = {"gaussian": 0.3, "center_of_mass": 0.25}  # of others that were subtracted
+CENTER_OF_MASS_RADIUS = 0.25  # of the distance to the nearest neighbour
+SPARSE = 1.5  # times the distance between columns of any sublattice
+SAME_PLACE_PX = 0.5
 
 
 def find_columns(
     image: np.ndarray,
-    separation: float,
+    separation: float | Scale,
     contrast: Contrast,
+    method: Finder,
     refine: bool,
-    *,
-    show_progress: bool = False,
 ) -> pd.DataFrame:
     """Find the columns of one frame.
 
@@ -41,78 +35,72 @@ def find_columns(
     image
         Shape ``(height, width)``.
     separation
-        Smallest distance between two columns in pixels.
+        Smallest distance between two columns in pixels, or the scale of an image of this kind.
     contrast
         "bright" or "dark".
+    method
+        "laplacian_of_gaussian" or "atomap".
     refine
-        Whether to refine by centre of mass, then by Gaussian fit.
-    show_progress
-        Whether the fit shows a bar of its own.
+        Whether to fit Gaussians to what was found.
 
     Returns
     -------
     columns
-        ``x``, ``y`` and, if refined, the Gaussians' widths, rotation and amplitude.
+        ``x``, ``y`` and, if refined, what :func:`fit_gaussians` gives.
     """
     pixels = bright_atoms(check_frame(image), contrast)
-    positions = find_positions(pixels, separation)
+    found = pd.DataFrame(find_positions(pixels, separation, method=method), columns=["x", "y"])
     if not refine:
-        return pd.DataFrame(positions, columns=["x", "y"])
-    return _signed(_fit(pixels, positions, PERCENT_TO_NN["gaussian"], show_progress), contrast)
+        return found
+    return fit_gaussians(image, found.assign(sublattice=""), dark=contrast == "dark")
 
 
 def find_second_columns(
     image: np.ndarray,
     columns: pd.DataFrame,
+    sublattice: str,
     reference: str,
     position: tuple[float, float],
-    *,
-    show_progress: bool = False,
 ) -> pd.DataFrame:
-    """Find the columns at a fraction of the cell of a reference sublattice.
+    """Find the columns at a fraction of the cell of a reference sublattice, and refine all.
 
     Parameters
     ----------
     image
         Shape ``(height, width)``.
     columns
-        Columns of this frame that are known already. They are subtracted before the fit, a
-        sublattice without any widths after a fit of its own; columns whose fit failed are not.
+        Columns of this frame that are known already.
+    sublattice
+        Name of the new sublattice.
     reference
         Sublattice that spans the cell.
     position
         Fractions of the two lattice vectors.
-    show_progress
-        Whether the fit shows a bar of its own.
 
     Returns
     -------
     columns
-        As :func:`find_columns` gives them; none where the frame has no reference.
+        Those that were known, then the new ones, all fitted together; as they were where the
+        frame has no reference.
     """
-    contrast = contrast_of(check_frame(image), columns)
-    pixels = bright_atoms(image, contrast)
     corners = columns.loc[columns["sublattice"] == reference, ["x", "y"]].to_numpy()
     if not len(corners):
-        return pd.DataFrame(columns=["x", "y"], dtype=np.float64)
-    sites = cell_sites(corners, lattice_vectors(corners), position)
-    spacing = spacing_of(columns)
-    for _, known in columns.groupby("sublattice", sort=False):
-        pixels = subtract_columns(pixels, _with_widths(pixels, known, spacing, show_progress))
-    pixels = bright_atoms(pixels)
-    return _signed(_fit(pixels, sites, PERCENT_TO_NN_BETWEEN["gaussian"], show_progress), contrast)
+        return columns
+    check_frame(image)
+    sites = sites_in_cells(corners, position)
+    new = pd.DataFrame(sites, columns=["x", "y"]).assign(sublattice=sublattice)
+    return refine_columns(image, pd.concat([columns, new], ignore_index=True))
 
 
 def refine_columns(
     image: np.ndarray,
     columns: pd.DataFrame,
-    sublattice: str | None,
-    method: Refinement,
-    percent_to_nn: float | None,
-    *,
-    show_progress: bool = False,
+    sublattice: str | None = None,
+    method: Refinement = "gaussian",
+    percent_to_nn: float | None = None,
+    mask_radius: float | None = None,
 ) -> pd.DataFrame:
-    """Refine the columns of one frame, sublattice by sublattice, subtracting those before.
+    """Refine the columns of one frame, all together.
 
     Parameters
     ----------
@@ -121,39 +109,41 @@ def refine_columns(
     columns
         Columns of this frame.
     sublattice
-        Which to refine; None for all.
+        Which to refine; None for all. The others are fitted beside it and stay as they were.
     method
         "gaussian" or "center_of_mass".
     percent_to_nn
-        Radius of the mask as a fraction of the distance to the nearest neighbour in its sublattice;
-        None for the usual one, smaller for columns between others.
-    show_progress
-        Whether the fit shows a bar of its own.
+        Radius of the mask as a fraction of the distance to the nearest neighbour in its
+        sublattice; None for the usual one.
+    mask_radius
+        Radius of the mask in pixels, in place of it.
 
     Returns
     -------
     columns
-        The same rows in the same order.
+        The same rows in the same order, with a column ``converged``.
     """
-    contrast = contrast_of(check_frame(image), columns)
-    pixels = bright_atoms(image, contrast)
-    names = list(dict.fromkeys(columns["sublattice"]))
-    spacing = spacing_of(columns)
+    if not len(columns):
+        return columns
+    rows = np.full(len(columns), True)
+    if sublattice is not None:
+        rows = (columns["sublattice"] == sublattice).to_numpy()
+    dark = contrast_of(image, columns) == "dark"
+    if method == "center_of_mass":
+        fitted = _center(image, columns, dark, percent_to_nn, mask_radius)
+    else:
+        radii = None
+        if percent_to_nn is not None or mask_radius is not None:
+            radii = _radii(columns, percent_to_nn, mask_radius, image.shape)
+        fitted = fit_gaussians(image, columns, dark=dark, radii=radii)
     refined = columns.copy()
-    for name in names:
-        rows = refined["sublattice"] == name
-        if sublattice in (None, name):
-            usual = PERCENT_TO_NN if name == names[0] else PERCENT_TO_NN_BETWEEN
-            percent = usual[method] if percent_to_nn is None else percent_to_nn
-            refined = _put(
-                refined,
-                rows,
-                _refine(pixels, refined[rows], method, percent, spacing, show_progress),
-            )
-        if name != names[-1]:
-            known = _with_widths(pixels, refined[rows], spacing, show_progress)
-            pixels = bright_atoms(subtract_columns(pixels, known))
-    return _signed(refined, contrast)
+    if "converged" not in refined:
+        refined["converged"] = False
+    for name in fitted:
+        if name not in refined:
+            refined[name] = np.nan
+        refined.loc[rows, name] = fitted.loc[rows, name]
+    return refined
 
 
 def contrast_of(image: np.ndarray, columns: pd.DataFrame) -> Contrast:
@@ -161,7 +151,8 @@ def contrast_of(image: np.ndarray, columns: pd.DataFrame) -> Contrast:
     if not len(columns):
         return "bright"
     y, x = np.rint(columns[["y", "x"]].to_numpy()).astype(int).T
-    return "bright" if np.mean(image[y, x]) >= np.mean(image) else "dark"
+    pixels = np.asarray(image, dtype=np.float64)  # float16 overflows in a mean
+    return "bright" if np.nanmean(pixels[y, x]) >= np.nanmean(pixels) else "dark"
 
 
 def spacing_of(columns: pd.DataFrame) -> float | None:
@@ -185,58 +176,46 @@ def check_frame(image: np.ndarray) -> np.ndarray:
     return image
 
 
-def _fit(
-    pixels: np.ndarray, seeds: np.ndarray, percent: float, show_progress: bool
-) -> pd.DataFrame:
-    centred = refine_center_of_mass(pixels, seeds, show_progress=show_progress)
-    return _apart(refine_gaussian(pixels, centred, percent, show_progress=show_progress), seeds)
-
-
-def _refine(
-    pixels: np.ndarray,
+def _center(
+    image: np.ndarray,
     columns: pd.DataFrame,
-    method: Refinement,
-    percent: float,
-    spacing: float | None,
-    show_progress: bool,
+    dark: bool,
+    percent_to_nn: float | None,
+    mask_radius: float | None,
 ) -> pd.DataFrame:
     seeds = columns[["x", "y"]].to_numpy()
-    refine = refine_gaussian if method == "gaussian" else refine_center_of_mass
-    found = refine(pixels, seeds, percent, spacing=spacing, show_progress=show_progress)
-    if not isinstance(found, pd.DataFrame):
-        found = pd.DataFrame(found, columns=["x", "y"])
-    return _apart(found, seeds)
+    percent = CENTER_OF_MASS_RADIUS if percent_to_nn is None else percent_to_nn
+    radii = _radii(columns, percent, mask_radius, image.shape)
+    pixels = bright_atoms(image, "dark") if dark else np.asarray(image, dtype=np.float64)
+    centres = centers_of_mass(pixels - min(pixels.min(), 0.0), seeds, radii)
+    reach = _radii(columns, 0.5, None, image.shape)
+    inside = (centres >= -0.5) & (centres < np.array(image.shape[::-1]) - 0.5)
+    sound = inside.all(axis=1) & (np.hypot(*(centres - seeds).T) <= reach)
+    met = cKDTree(np.nan_to_num(centres)).query_pairs(SAME_PLACE_PX, output_type="ndarray")
+    sound[met.ravel()] = False
+    kept = np.where(sound[:, None], centres, seeds)
+    return pd.DataFrame(kept, columns=["x", "y"], index=columns.index).assign(converged=sound)
 
 
-def _apart(columns: pd.DataFrame, seeds: np.ndarray) -> pd.DataFrame:
-    """Put columns that ran onto one another back to where they started, without widths."""
-    pairs = cKDTree(columns[["x", "y"]]).query_pairs(0.5, output_type="ndarray")
-    met = np.unique(pairs)
-    columns.loc[columns.index[met], ["x", "y"]] = seeds[met]
-    columns.loc[columns.index[met], [name for name in FITTED if name in columns]] = np.nan
-    return columns
+def _radii(
+    columns: pd.DataFrame,
+    percent_to_nn: float | None,
+    mask_radius: float | None,
+    shape: tuple[int, ...],
+) -> np.ndarray:
+    """Radius of each column's mask in pixels.
 
-
-def _with_widths(
-    pixels: np.ndarray, columns: pd.DataFrame, spacing: float | None, show_progress: bool
-) -> pd.DataFrame:
-    """Columns that can be subtracted: those with a fit, made here where the sublattice has none."""
-    if not set(FITTED) <= set(columns) or columns[FITTED].isna().all(axis=None):
-        percent = PERCENT_TO_NN["gaussian"]
-        columns = _refine(pixels, columns, "gaussian", percent, spacing, show_progress)
-    columns = columns.dropna(subset=FITTED)
-    return columns.assign(amplitude=columns["amplitude"].abs())
-
-
-def _put(table: pd.DataFrame, rows: pd.Series, fitted: pd.DataFrame) -> pd.DataFrame:
-    for name in fitted:
-        if name not in table:
-            table[name] = np.nan
-        table.loc[rows, name] = fitted[name].to_numpy()
-    return table
-
-
-def _signed(columns: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
-    if contrast == "dark" and "amplitude" in columns:
-        return columns.assign(amplitude=-columns["amplitude"].abs())
-    return columns
+    Distances are those inside a sublattice. Where its atoms are far sparser than the columns of
+    the image, as dopants are, the distance between columns stands for them.
+    """
+    if mask_radius is not None or percent_to_nn is None:
+        return np.full(len(columns), float(mask_radius or 0.0))
+    spacing = spacing_of(columns) or min(shape) / 2
+    reach = np.full(len(columns), spacing)
+    for rows in columns.groupby("sublattice").indices.values():
+        if len(rows) > 1:
+            xy = columns[["x", "y"]].to_numpy()[rows]
+            distance = np.asarray(cKDTree(xy).query(xy, k=2)[0])[:, 1]
+            if np.median(distance) <= SPARSE * spacing:
+                reach[rows] = distance
+    return percent_to_nn * reach

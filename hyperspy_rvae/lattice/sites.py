@@ -11,6 +11,8 @@ from scipy.spatial import KDTree
 
 _NEIGHBOURS = 24
 _SAMPLE = 3000  # atoms that vote: enough, however large the image
+_OF_LENGTH = 0.25  # of a vector, between an atom and where its neighbour says it is,
+_OF_SPACING = 0.35  # and of the distance between neighbours: a long vector is no excuse
 
 
 def lattice_vectors(positions: np.ndarray) -> np.ndarray:
@@ -42,11 +44,12 @@ def lattice_vectors(positions: np.ndarray) -> np.ndarray:
     tree = KDTree(points)
     chosen = np.random.default_rng(0).permutation(len(points))[:_SAMPLE]
     sample = points[chosen]
-    distances, neighbours = _nearest(tree, sample, k=min(_NEIGHBOURS, len(points) - 1) + 1)
+    distances, neighbours = nearest(tree, sample, k=min(_NEIGHBOURS, len(points) - 1) + 1)
     steps = (points[neighbours[:, 1:]] - sample[:, None]).reshape(-1, 2)
-    repeats = _repeats(steps, spacing=float(np.median(distances[:, 1])))
+    spacing = float(np.median(distances[:, 1]))
+    repeats = _repeats(steps, spacing)
     pairs = [pair for pair in map(_oriented, combinations(repeats, 2)) if _reduced(pair)]
-    votes = np.array([len(_cells(tree, pair, 0.25, chosen)) for pair in pairs])
+    votes = np.array([len(whole_cells(tree, v, reach_of(v, spacing), chosen)) for v in pairs])
     if not votes.any():
         raise ValueError(
             f"no lattice repeats in these {len(points)} atoms; vectors are found where an atom has "
@@ -102,7 +105,9 @@ def cell_sites(
             f"fraction must lie in the cell, from 0 to 1 along both vectors, got {fraction}"
         )
     shares = np.outer([1 - along_b, along_b], [1 - along_a, along_a]).ravel()
-    cells = _cells(KDTree(points), np.asarray(vectors, float), tolerance, needed=shares > 0)
+    pair = np.asarray(vectors, float)
+    reach = tolerance * np.hypot(*pair.T)
+    cells = whole_cells(KDTree(points), pair, reach, needed=shares > 0)
     if not len(cells):
         raise ValueError(
             f"no cell of the lattice with vectors {np.round(vectors, 2).tolist()} px has its "
@@ -155,27 +160,43 @@ def _preference(pair: np.ndarray) -> tuple[float, float]:
     return round(float(a[0] / lengths[0]), 1), float(a @ b / lengths.prod())
 
 
-def _cells(
+def whole_cells(
     tree: KDTree,
     vectors: np.ndarray,
-    tolerance: float,
+    reach: np.ndarray,
     origins: np.ndarray | None = None,
     needed: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Atoms at the corners 0, a, b, a + b of each whole cell, shape ``(m, 4)``.
+    """Find the atoms at the corners of each whole cell.
 
-    A corner that is not needed need not be there; then its index is that of the origin.
+    Parameters
+    ----------
+    tree
+        Of all atoms, n of them.
+    vectors
+        Rows a and b, pixels.
+    reach
+        Shape ``(2,)``: how far an atom may lie from where a and b say that it is, pixels.
+    origins
+        Atoms to start from; all if not given.
+    needed
+        Shape ``(4,)``, which corners must be there; all if not given.
+
+    Returns
+    -------
+    cells
+        Shape ``(m, 4)``: atoms at 0, a, b and a + b. A corner that need not be there and is not
+        is given as the origin.
     """
     points = tree.data
     a, b = vectors
-    reach = tolerance * np.hypot(*vectors.T)
     origin = np.arange(len(points)) if origins is None else origins
-    at_a = _partners(tree, origin, points[origin] + a, a, reach[0])
-    at_b = _partners(tree, origin, points[origin] + b, b, reach[1])
+    at_a = partners(tree, origin, points[origin] + a, a, reach[0])
+    at_b = partners(tree, origin, points[origin] + b, b, reach[1])
     both = (at_a >= 0) & (at_b >= 0)
     at_ab = np.full(len(origin), -1)
     fourth = points[at_a[both]] + points[at_b[both]] - points[origin[both]]
-    at_ab[both] = _nearest(tree, fourth, distance_upper_bound=reach.min())[1]
+    at_ab[both] = nearest(tree, fourth, distance_upper_bound=reach.min())[1]
     at_ab[at_ab == len(points)] = -1
     cells = np.stack([origin, at_a, at_b, at_ab], axis=1)
     wanted = np.ones(4, bool) if needed is None else needed
@@ -183,19 +204,25 @@ def _cells(
     return np.where(cells < 0, origin[:, None], cells)[whole]
 
 
-def _partners(
+def reach_of(vectors: np.ndarray, spacing: float) -> np.ndarray:
+    """How far an atom may lie from where each vector says that it is, pixels."""
+    return np.minimum(_OF_LENGTH * np.hypot(*vectors.T), _OF_SPACING * spacing)
+
+
+def partners(
     tree: KDTree, origin: np.ndarray, expected: np.ndarray, step: np.ndarray, reach: float
 ) -> np.ndarray:
     """Atom nearest to each expected place, -1 for none, no atom twice."""
-    distance, partner = _nearest(tree, expected, distance_upper_bound=reach)
+    distance, partner = nearest(tree, expected, distance_upper_bound=reach)
     found = np.flatnonzero(np.isfinite(distance))
-    back = _nearest(tree, tree.data[partner[found]] - step)[1]
+    back = nearest(tree, tree.data[partner[found]] - step)[1]
     chosen = np.full(len(origin), -1)
     mutual = found[back == origin[found]]
     chosen[mutual] = partner[mutual]
     return chosen
 
 
-def _nearest(tree: KDTree, places: np.ndarray, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+def nearest(tree: KDTree, places: np.ndarray, **options: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Query a tree, and give arrays whatever the numbers."""
     distance, index = tree.query(places, **options)
     return np.asarray(distance), np.asarray(index)

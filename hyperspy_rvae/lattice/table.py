@@ -82,6 +82,8 @@ def as_table(
         raise ValueError(
             f"{table['sublattice'].isna().sum()} atoms have no sublattice; name one for each."
         )
+    if "converged" in table:  # atoms that were never fitted did not converge
+        table["converged"] = table["converged"].eq(True)
     table = table.astype({"x": np.float64, "y": np.float64, "frame": np.int64, "sublattice": str})
     table = table.sort_values("frame", kind="stable", ignore_index=True)
     _check_places(table, frames, shape)

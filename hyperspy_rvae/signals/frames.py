@@ -26,28 +26,26 @@ def each_frame(
 ) -> pd.DataFrame:
     """Call ``function(frame, *arguments[k])`` for every frame and put the tables together.
 
-    The calls run one after the other, because atomap's fits hold Python's lock, unless dask has
-    been given a scheduler or a cluster.
+    The calls run one after the other, because each uses threads of its own, unless dask has been
+    given a scheduler or a cluster.
 
     Parameters
     ----------
     function
-        Takes an image, shape ``(height, width)``, and gives a table without a column ``frame``.
-        For a single image it is told to show its own progress.
+        Takes an image, shape ``(height, width)``, and gives a table.
     movie
         Shape ``(frames, height, width)``.
     arguments
         Further positional arguments, one tuple a frame.
     show_progressbar
-        If not given, HyperSpy's preference.
+        If not given, HyperSpy's preference. A single image has none.
     """
-    show = wants_progress(show_progressbar)
-    alone = len(movie) == 1
     tasks = [
-        dask.delayed(_named)(function, frame, number, given, show and alone)
+        dask.delayed(_named)(function, frame, number, given)
         for number, (frame, given) in enumerate(zip(single_frames(movie), arguments, strict=True))
     ]
-    with ProgressBar() if show and not alone else contextlib.nullcontext():
+    show = len(movie) > 1 and wants_progress(show_progressbar)
+    with ProgressBar() if show else contextlib.nullcontext():
         tables = dask.compute(*tasks, scheduler=get_scheduler() or "synchronous")
     tables = [table.assign(frame=number) for number, table in enumerate(tables)]
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
@@ -141,10 +139,9 @@ def _named(
     frame: np.ndarray,
     number: int,
     arguments: tuple[Any, ...],
-    show_progress: bool,
 ) -> pd.DataFrame:
     try:
-        return function(np.asarray(frame), *arguments, show_progress=show_progress)
+        return function(np.asarray(frame), *arguments)
     except ValueError as error:
         raise ValueError(f"frame {number}: {error}") from error
 

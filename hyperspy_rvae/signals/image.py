@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from hyperspy.signals import LazySignal2D
 
-from hyperspy_rvae.lattice.finding import Contrast
+from hyperspy_rvae.lattice.finding import Contrast, Finder
 from hyperspy_rvae.lattice.routes import Refinement
 from hyperspy_rvae.lattice.table import as_table
-from hyperspy_rvae.signals import record, tracking
+from hyperspy_rvae.signals import record, structure, tracking
 from hyperspy_rvae.signals.atomap import to_atomap
 from hyperspy_rvae.signals.checks import check_image, frame_count
 from hyperspy_rvae.signals.extraction import Centres, extract
@@ -52,8 +52,11 @@ class AtomLatticeImage(LatticeMaps):
         Indexed by atom id, with the columns ``frame`` (flat navigation index), ``x``, ``y``
         (pixels, column and row, integer = pixel centre), ``sublattice``, and what the fit gave:
         ``sigma_x``, ``sigma_y`` (pixels), ``rotation`` (of the axis of sigma_x, radians,
-        counter-clockwise as displayed), ``amplitude`` (volume under the Gaussian, as atomap's;
-        negative for dark columns).
+        counter-clockwise as displayed), ``amplitude`` (volume under the column, as atomap's;
+        negative for dark columns), ``background`` (level below it), ``x_std``, ``y_std``
+        (standard deviations, pixels), ``tail_1``, ``tail_2`` (shares of the height in Gaussians
+        1.6 and 2.4 times as wide) and ``converged``. Where that is False the position is the
+        one before the fit, and the fit's columns are NaN.
 
         Raises
         ------
@@ -99,34 +102,38 @@ class AtomLatticeImage(LatticeMaps):
         *,
         sublattice: str = "A",
         contrast: Contrast = "bright",
+        method: Finder = "laplacian_of_gaussian",
         refine: bool = True,
         show_progressbar: bool | None = None,
     ) -> None:
-        """Find the atoms of every frame, by atomap's peak finding.
+        """Find the atoms of every frame.
 
         Atoms of the same sublattice found before are replaced, others stay, and the ids start
-        anew. A frame in which nothing is found is an error that names it.
+        anew. Frames of a movie in which nothing is found are warned of, and get no atoms.
 
         Parameters
         ----------
         separation
             Smallest distance between two atoms in pixels. If not given, it is estimated from the
-            first frame.
+            first frame that has atoms, and a sublattice between brighter ones is left out.
         sublattice
             Name of the sublattice that the atoms become.
         contrast
             Whether atoms are brighter or darker than their surroundings.
+        method
+            "laplacian_of_gaussian" filters the image by a Gaussian's Laplacian as wide as the
+            atoms; "atomap" takes the peaks of the image as it is.
         refine
-            Whether positions are refined by centre of mass and then by a 2-D Gaussian fit.
+            Whether positions are refined by a Gaussian fit, as by :meth:`refine_atoms`.
         show_progressbar
             If not given, HyperSpy's preference.
 
         Raises
         ------
         ValueError
-            If nothing is found, `separation` is impossible, or pixels are not finite.
+            If nothing is found at all, `separation` is impossible, or pixels are not finite.
         """
-        find(self, separation, sublattice, contrast, refine, show_progressbar)
+        find(self, separation, sublattice, contrast, method, refine, show_progressbar)
 
     def find_sublattice(
         self,
@@ -138,9 +145,9 @@ class AtomLatticeImage(LatticeMaps):
     ) -> None:
         """Find a second sublattice at a fraction of the cell of a first one.
 
-        The columns of every sublattice found before are subtracted first, so that a faint column
-        between bright ones is not drawn towards them; then the positions are refined by centre of
-        mass and a 2-D Gaussian fit. A frame without atoms of the reference gets none.
+        The atoms of all sublattices are then refined together, as by :meth:`refine_atoms`, so
+        that a faint column between bright ones is not drawn towards them; those found before move
+        a little. A frame without atoms of the reference gets none.
 
         Parameters
         ----------
@@ -156,7 +163,7 @@ class AtomLatticeImage(LatticeMaps):
         Raises
         ------
         ValueError
-            If `reference` is unknown, or its atoms form no lattice.
+            If `reference` is unknown, or its atoms form no lattice in any frame.
         """
         find_second(self, sublattice, reference, position, show_progressbar)
 
@@ -166,32 +173,43 @@ class AtomLatticeImage(LatticeMaps):
         *,
         method: Refinement = "gaussian",
         percent_to_nn: float | None = None,
+        mask_radius: float | None = None,
         show_progressbar: bool | None = None,
     ) -> None:
-        """Refine the positions in place, one sublattice after the other.
+        """Refine the positions in place, all atoms of a frame together.
 
-        Each sublattice is fitted after those that stand before it in the table have been
-        subtracted. An atom whose fit fails keeps its position, and its widths are NaN.
+        An atom whose fit fails keeps its position and is marked in the table: ``converged`` is
+        False and what the fit gives is NaN. How many there are is logged.
 
         Parameters
         ----------
         sublattice
-            Which to refine; if not given, all.
+            Which to refine; if not given, all. The others are fitted beside it and stay as they
+            were.
         method
-            2-D Gaussian fit or centre of mass, both atomap's.
+            "gaussian" fits elliptical Gaussians on a smooth background to all atoms at once, each
+            pixel weighed by its noise; those of one sublattice have the same width, and where
+            there are several sublattices they may have tails. "center_of_mass" is atomap's.
         percent_to_nn
             Radius of the mask around each atom, as a fraction of the distance to its nearest
-            neighbour in its sublattice. If not given, 0.25 for the centre of mass, 0.4 for the
-            Gaussian, and 0.3 for Gaussians of sublattices after the first, which lie between.
+            neighbour in its sublattice. If not given, 0.25 for the centre of mass. For Gaussians,
+            0.5 where there is one sublattice, and all that lies between the atoms where there
+            are several: these should then be all that the image shows.
+        mask_radius
+            The radius in pixels, in place of `percent_to_nn`.
         show_progressbar
-            If not given, HyperSpy's preference.
+            If not given, HyperSpy's preference. A single image has none.
 
         Raises
         ------
         ValueError
-            If `sublattice` is unknown or there are no atoms yet.
+            If `sublattice` is unknown, there are no atoms yet, or both radii are given.
         """
-        refine(self, sublattice, method, percent_to_nn, show_progressbar)
+        refine(self, sublattice, method, percent_to_nn, mask_radius, show_progressbar)
+
+    assign_sublattices = structure.assign_sublattices
+    find_cells = structure.find_cells
+    plot_cells = structure.plot_cells
 
     def extract_subimages(
         self,
@@ -282,8 +300,9 @@ class AtomLatticeImage(LatticeMaps):
         -------
         lattice
             One ``Sublattice`` for each sublattice of the frame, with widths, rotation and
-            amplitude where they were fitted. atomap has one pixel size; it is that of the x axis.
-            Its image is float64, lifted so that no pixel is negative.
+            amplitude where they were fitted, and with zone axes and atom planes as atomap's
+            ``construct_zone_axes`` finds them. atomap has one pixel size; it is that of the x
+            axis. Its image is float64, lifted so that no pixel is negative.
 
         Raises
         ------
@@ -308,6 +327,31 @@ class AtomLatticeImage(LatticeMaps):
         from hyperspy_rvae.signals.markers import plot_markers
 
         return plot_markers(self, self.atoms, **kwargs)
+
+    def plot_residual(self, frame: int = 0) -> np.ndarray:
+        """Plot one frame beside the model fitted to it and what that leaves.
+
+        Columns that were missed, doubled or fitted badly show in the difference; crosses mark
+        atoms that did not converge. The model is drawn from the table, :attr:`atoms`.
+
+        Parameters
+        ----------
+        frame
+            Flat navigation index.
+
+        Returns
+        -------
+        axes
+            Of the image, the model and the difference, image less model.
+
+        Raises
+        ------
+        ValueError
+            If there is no such frame, or its atoms were not fitted.
+        """
+        from hyperspy_rvae.signals.residual import plot_frame
+
+        return plot_frame(self, frame)
 
 
 class LazyAtomLatticeImage(LazySignal2D, AtomLatticeImage):

@@ -56,9 +56,10 @@ class LatticeMaps(PreparedImage):
         -------
         displacements
             ``(atom | component)``: u right, v down; atom minus ideal place. NaN where a reference
-            atom is missing, as at the rim and beside a vacancy; how many these are is logged. Where
-            the table has ``x_std`` and ``y_std``, the columns ``u_std`` and ``v_std`` follow from
-            them: those of the atom and, for "neighbours", of its reference atoms.
+            atom is missing, as at the rim and beside a vacancy, and where the fit of an atom did
+            not converge; how many these are is logged. Where the table has ``x_std`` and ``y_std``,
+            the columns ``u_std`` and ``v_std`` follow from them: those of the atom and, for
+            "neighbours", of its reference atoms.
 
         Raises
         ------

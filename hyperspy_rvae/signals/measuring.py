@@ -64,6 +64,7 @@ def map_displacements(
     if method == "time":
         reference = names[0]
     around = select_sublattice(table, reference)
+    around = around[_settled(around)]
     chosen = np.ones(len(around), dtype=bool)
     if region is not None:
         if method != "lattice":
@@ -77,6 +78,7 @@ def map_displacements(
         atoms = select_sublattice(table, name)
         place = _place(name, reference, method, position)
         vectors, variances = _by_frame(atoms, around, method, place, chosen)
+        vectors = np.where(_settled(atoms)[:, None], vectors, np.nan)
         parts.append(pd.DataFrame(vectors, index=atoms.index, columns=["u", "v"]))
         parts[-1][["u_std", "v_std"]] = np.sqrt(variances)
     found = pd.concat(parts).sort_index()
@@ -96,6 +98,13 @@ def map_displacements(
             "displacement": described | {"units": unit},
         },
     )
+
+
+def _settled(atoms: pd.DataFrame) -> np.ndarray:
+    """Which atoms a fit has found, shape ``(n,)``; all of them where none was made."""
+    if "converged" not in atoms or not atoms["converged"].any():
+        return np.ones(len(atoms), dtype=bool)
+    return atoms["converged"].to_numpy(dtype=bool)
 
 
 def _place(

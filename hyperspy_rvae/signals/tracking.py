@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from hyperspy_rvae.lattice.drift import next_drift
-from hyperspy_rvae.lattice.finding import column_size
 from hyperspy_rvae.lattice.routes import check_frame
+from hyperspy_rvae.lattice.scale import column_sizes
 from hyperspy_rvae.lattice.table import as_table, nearest_distance
 from hyperspy_rvae.lattice.tracks import followed_shares, link_tracks
 from hyperspy_rvae.signals import record
@@ -51,7 +51,7 @@ def measure_drift(image: AtomLatticeImage, *, show_progressbar: bool | None = No
     check_image(image)
     _check_movie(image)
     movie = movie_of(image)
-    blur = float(np.clip(column_size(check_frame(np.asarray(movie[0]))) / 2, 0.5, 3.0))
+    blur = float(np.clip(column_sizes(check_frame(np.asarray(movie[0])))[0] / 2, 0.5, 3.0))
     drift = fold_frames(next_drift, movie, blur, show_progressbar=show_progressbar)
     lost = np.flatnonzero(~np.isfinite(drift).all(1))
     if len(lost):

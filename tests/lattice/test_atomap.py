@@ -6,12 +6,7 @@ import pytest
 from scipy.spatial import KDTree
 
 from hyperspy_rvae.lattice.atomap import image_from_lattice, table_from_lattice, to_atom_lattice
-from hyperspy_rvae.lattice.atomap_fits import (
-    find_peaks,
-    refine_center_of_mass,
-    refine_gaussian,
-    subtract_columns,
-)
+from hyperspy_rvae.lattice.atomap_fits import find_peaks
 
 FITTED = ["sigma_x", "sigma_y", "rotation", "amplitude"]
 HEIGHT, WIDTH = 70, 95
@@ -60,130 +55,6 @@ def test_find_peaks_is_atomaps():
     theirs = get_atom_positions(SimpleNamespace(data=image), separation=5, threshold_rel=0.02)
     np.testing.assert_array_equal(find_peaks(image, 5), theirs)
     assert find_peaks(np.zeros((30, 40)), 5).shape == (0, 2)
-
-
-def test_gaussian_finds_the_truth_in_order(sites, heights):
-    image = draw(sites, heights, background=20)
-    found = refine_gaussian(image, np.rint(sites)[::-1])
-    assert list(found) == ["x", "y", *FITTED]
-    np.testing.assert_allclose(found[["x", "y"]], sites[::-1], atol=0.02)
-    upright = np.abs(np.cos(found["rotation"] - TURN)) > 0.5  # else the axes are exchanged
-    long = np.where(upright, found["sigma_x"], found["sigma_y"])
-    short = np.where(upright, found["sigma_y"], found["sigma_x"])
-    np.testing.assert_allclose(long, SIGMA_X, rtol=0.05)
-    np.testing.assert_allclose(short, SIGMA_Y, rtol=0.05)
-    long_axis = found["rotation"] + np.where(upright, 0, np.pi / 2)
-    np.testing.assert_allclose(np.sin(long_axis - TURN), 0, atol=0.05)
-    volume = heights[::-1] * 2 * np.pi * SIGMA_X * SIGMA_Y
-    np.testing.assert_allclose(found["amplitude"], volume, rtol=0.1)
-
-
-def test_center_of_mass_goes_towards_the_truth(sites, heights):
-    image = draw(sites, heights)
-    seeds = sites + np.random.default_rng(0).uniform(-1.5, 1.5, sites.shape)
-    moved = refine_center_of_mass(image, seeds)
-    before, after = (np.hypot(*(xy - sites).T).mean() for xy in (seeds, moved))
-    assert after < 0.5 * before
-    wider = refine_center_of_mass(image, seeds, percent_to_nn=0.45)
-    assert np.hypot(*(wider - sites).T).mean() < after
-
-
-def test_both_are_atomaps(sites, heights):
-    from atomap.api import Sublattice
-
-    image = np.random.default_rng(1).poisson(draw(sites, heights, 10))
-    theirs = Sublattice(np.rint(sites), image)
-    theirs.find_nearest_neighbors()
-    theirs.refine_atom_positions_using_center_of_mass(show_progressbar=False)
-    centred = refine_center_of_mass(image, np.rint(sites))
-    np.testing.assert_allclose(centred, theirs.atom_positions, rtol=1e-12)
-    theirs.refine_atom_positions_using_2d_gaussian(percent_to_nn=0.3, show_progressbar=False)
-    fitted = refine_gaussian(image, centred, 0.3)
-    np.testing.assert_allclose(fitted[["x", "y"]], theirs.atom_positions, rtol=1e-9)
-    np.testing.assert_allclose(fitted["sigma_x"], theirs.sigma_x, rtol=1e-9)
-
-
-@pytest.mark.parametrize("n", [1, 2, 3, 8])
-def test_few_atoms(sites, heights, n):
-    image = draw(sites[:n], heights[:n], background=5)
-    seeds = np.rint(sites[:n])
-    found = refine_gaussian(image, refine_center_of_mass(image, seeds))
-    np.testing.assert_allclose(found[["x", "y"]], sites[:n], atol=0.3)
-    assert found.notna().all(axis=None)
-
-
-def test_no_atoms():
-    image = np.ones((20, 30))
-    assert refine_center_of_mass(image, np.empty((0, 2))).shape == (0, 2)
-    assert list(refine_gaussian(image, np.empty((0, 2)))) == ["x", "y", *FITTED]
-
-
-@pytest.mark.parametrize("dtype", ["uint8", "float16", "int16"])
-def test_dtypes_and_negative_pixels(sites, heights, dtype):
-    image = draw(sites, heights)
-    if dtype != "uint8":
-        image = image - 60
-    found = refine_gaussian(image.astype(dtype), np.rint(sites))
-    np.testing.assert_allclose(found[["x", "y"]], sites, atol=0.1)
-
-
-def test_failed_fits_keep_their_seed_and_are_marked(sites, heights):
-    image = draw(sites[1:], heights[1:])
-    image[:24, :24] = 0  # nothing where the first column was
-    seeds = np.concatenate([np.rint(sites), np.rint(sites[-1:])])  # and two seeds on the last
-    for positions in (
-        refine_center_of_mass(image, seeds),
-        refine_gaussian(image, seeds)[["x", "y"]],
-    ):
-        np.testing.assert_array_equal(np.asarray(positions)[[0, 11, 12]], seeds[[0, 11, 12]])
-    found = refine_gaussian(image, seeds)
-    lost = found[FITTED].isna().all(axis=1)
-    assert list(np.flatnonzero(lost)) == [0, 11, 12]
-    assert found.loc[~lost].notna().all(axis=None)
-
-
-def test_noise_gives_finite_positions_near_the_seeds():
-    rng = np.random.default_rng(6)
-    image = rng.normal(0, 1, (60, 81))
-    j, i = np.mgrid[2:58:8, 2:79:8]
-    seeds = np.stack([i.ravel(), j.ravel()], axis=1).astype(float)
-    for xy in (refine_center_of_mass(image, seeds), refine_gaussian(image, seeds)[["x", "y"]]):
-        assert np.hypot(*(np.asarray(xy) - seeds).T).max() <= 4
-
-
-def test_failed_fits_are_marked_and_not_logged(caplog):
-    noise = np.random.default_rng(4).random((60, 70))
-    seeds = np.random.default_rng(5).uniform(10, 50, (12, 2))
-    with caplog.at_level("WARNING"):
-        table = refine_gaussian(noise, seeds)
-    assert not caplog.records
-    assert table["sigma_x"].isna().any()
-
-
-def test_progress_is_silent_unless_asked(sites, heights, capfd):
-    image = draw(sites, heights)
-    refine_gaussian(image, sites[:2])
-    subtract_columns(image, refine_gaussian(image, sites))
-    captured = capfd.readouterr()
-    assert captured.out + captured.err == ""
-    refine_center_of_mass(image, sites, show_progress=True)
-    captured = capfd.readouterr()
-    assert "Center of mass" in captured.out + captured.err
-
-
-def test_subtracting_leaves_what_lies_below(sites, heights):
-    bright, faint = sites[::2], sites[1::2]
-    below = draw(faint, np.full(6, 10.0)) - 3
-    image = below + draw(bright, heights[::2])
-    columns = refine_gaussian(image, bright)
-    before = image.copy()
-    rest = subtract_columns(image, columns)
-    assert np.abs(rest - below).max() < 0.03 * heights.max()
-    np.testing.assert_array_equal(image, before)
-    columns.loc[0, FITTED] = np.nan
-    partly = subtract_columns(image, columns)
-    x, y = np.rint(bright[0]).astype(int)
-    assert partly[y, x] == image[y, x]
 
 
 def test_table_of_a_sublattice(sublattice):
@@ -301,7 +172,8 @@ def test_lattice_without_an_image(sublattice):
 
 def test_there_and_back(sites, heights):
     image = draw(sites, heights)
-    table = refine_gaussian(image, sites)
+    table = pd.DataFrame(sites, columns=["x", "y"])
+    table = table.assign(sigma_x=SIGMA_X, sigma_y=SIGMA_Y, rotation=TURN, amplitude=40 * heights)
     table.insert(0, "frame", 0)
     table.insert(3, "sublattice", np.where(np.arange(12) % 3, "Ti", "Sr"))
     table = table.sort_values("sublattice", kind="stable", ignore_index=True)
@@ -321,3 +193,23 @@ def test_bare_table_of_a_float16_image(sites):
     lattice = to_atom_lattice(image, table, pixel_size=1.0, units="px")
     np.testing.assert_array_equal(lattice.sublattice_list[0].atom_positions, sites)
     assert KDTree(sites).query(table_from_lattice(lattice)[["x", "y"]])[0].max() == 0
+
+
+def test_zone_axes_are_there_for_atomap_and_temul():
+    polarisation = pytest.importorskip("temul.topotem.polarisation")
+    square = 16.0 * np.stack(np.mgrid[1:12, 1:10], -1).reshape(-1, 2)
+    inner = square[(square < [170, 140]).all(axis=1)] + [8.6, 7.5]
+    table = pd.DataFrame(np.concatenate([square, inner]), columns=["x", "y"])
+    table["sublattice"] = np.repeat(["A", "B"], [len(square), len(inner)])
+    lattice = to_atom_lattice(np.ones((170, 200)), table, pixel_size=1.0, units="px")
+    a, b = lattice.sublattice_list
+    first, second = a.zones_axis_average_distances[:2]
+    assert {first, second} == {(16.0, 0.0), (0.0, 16.0)}
+    vectors = a.get_polarization_from_second_sublattice(first, second, b).metadata.vector_list
+    assert len(vectors) == len(inner)
+    # atomap's is the middle minus the atom
+    np.testing.assert_allclose(np.array(vectors)[:, 2:], [[-0.6, 0.5]] * len(inner), atol=1e-4)
+    *_, strain = polarisation.get_strain_map(
+        a, 0, 15.0, sampling=1.0, units="px", return_x_y_z=True, save=None
+    )
+    np.testing.assert_allclose(strain, 100 / 15, rtol=0.02)  # atomap lays splines through it

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
-from hyperspy_rvae.lattice.finding import bright_atoms, estimate_separation, find_positions
+from hyperspy_rvae.lattice.finding import bright_atoms, find_positions
+from hyperspy_rvae.lattice.scale import measure_scale
 
 HEIGHT, WIDTH, REPEAT = 150, 190, 14.0
 
@@ -107,7 +108,7 @@ def test_bright_atoms_keeps_contrast_and_leaves_the_image():
 @pytest.mark.parametrize("repeat", [9.0, 14.0, 25.0])
 def test_estimate_follows_the_repeat(repeat):
     image = noisy(draw(columns(7, repeat=repeat), sigma=0.18 * repeat))
-    assert 0.33 * repeat < estimate_separation(image) < 0.45 * repeat
+    assert 0.33 * repeat < measure_scale(image).separation < 0.45 * repeat
 
 
 def test_atomap_finds_the_same():
@@ -118,8 +119,44 @@ def test_atomap_finds_the_same():
     image = draw(columns(6))
     theirs = get_atom_positions(SimpleNamespace(data=image), separation=7)
     ours = find_positions(image, 7)
-    assert len(ours) == len(theirs)
-    assert KDTree(theirs).query(ours)[0].max() < 1.5
+    distance, index = KDTree(ours).query(theirs)
+    assert distance.max() < 0.8  # theirs are whole pixels
+    further = np.delete(ours, index, axis=0)
+    to_border = np.minimum(further, [WIDTH - 1, HEIGHT - 1] - further).min(axis=1)
+    assert (to_border < 7.5).all()
+    np.testing.assert_array_equal(find_positions(image, 7, method="atomap"), theirs)
+
+
+@pytest.mark.parametrize("repeat", [14.0, 20.0, 26.0])
+@pytest.mark.parametrize("counts", [2, 5, 20])
+def test_few_counts_beside_a_vacuum(counts, repeat):
+    """Poisson noise; no column twice or torn, and none where there is nothing."""
+    sites = columns(7, repeat=repeat)
+    sites = sites[np.hypot(*(sites - [70, 75]).T) < 60]
+    image = counts * (draw(sites, sigma=0.18 * repeat) + 0.1)
+    found = find_positions(np.random.default_rng(counts).poisson(image))
+    distance, site = KDTree(sites).query(found)
+    assert distance.max() < 0.3 * repeat
+    assert len(np.unique(site)) == len(site)
+    inside = ((sites > 5) & (sites < [WIDTH - 6, HEIGHT - 6])).all(axis=1)
+    assert set(np.flatnonzero(inside)) <= set(site)
+
+
+def test_columns_beside_the_border_are_found():
+    sites = columns() + [0.3, 0.4]
+    sites = sites[((sites > 4) & (sites < [WIDTH - 5, HEIGHT - 5])).all(axis=1)]
+    faint = columns(at=(0.5, 0.5)) + [0.3, 0.4]
+    assert_found(find_positions(noisy(draw(sites) + draw(faint, 0.4), 300)), sites, border=4)
+
+
+def test_kind_is_told_by_the_lattice_and_not_by_brightness_alone():
+    """Two layers, as of a superlattice; in the right one A is as faint as B, or fainter."""
+    a, b = columns(), columns(at=(0.5, 0.5))
+    bright = np.where(a[:, 0] < 110, 1.0, 0.4)
+    image = 0.35 * draw(b)
+    for height in (1.0, 0.4):
+        image += draw(a[bright == height], height)
+    assert_found(find_positions(noisy(image, 1000)), a, border=0.5 * REPEAT)
 
 
 @pytest.mark.parametrize("separation", [0, -3, 0.5, np.nan, 75, 400])
@@ -147,21 +184,27 @@ def load(path, **options):
     return hs.load(path, **options).data
 
 
-@pytest.mark.parametrize("separation", [None, 5, 6, 7, 8, 9])
+@pytest.mark.parametrize("separation", [None, 6, 7, 8, 9])
 def test_barium_titanate(real_data, separation):
     image = load(real_data / "BaTiO3_1.dm4")
-    assert len(find_positions(image, separation)) == pytest.approx(1054, abs=2)
+    found = find_positions(image, separation)
+    whole = ((found > 8) & (found < np.array(image.shape[::-1]) - 9)).all(axis=1)
+    assert whole.sum() == pytest.approx(1054, abs=2)
+    if separation is None:
+        assert len(found) == pytest.approx(1144, abs=6)
 
 
 # The movie was saved by an old HyperSpy.
 @pytest.mark.filterwarnings("ignore:Loading old file:hyperspy.exceptions.VisibleDeprecationWarning")
-# Counted on overlays: strontium alone, both columns of the dumbbells, the heavy dark columns.
+# Counted on overlays: strontium alone, lead and strontium alone, both columns of the dumbbells,
+# the heavy dark columns; those cut by the border included where their centre can be seen.
 @pytest.mark.parametrize(
     ("name", "contrast", "count", "tolerance"),
     [
-        ("SrTiO3.ser", "bright", 581, 2),
-        ("CdTe_tilt.dm3", "bright", 920, 40),
-        ("perovskite_ABF_movie.hspy", "dark", 187, 4),
+        ("SrTiO3.ser", "bright", 632, 3),
+        ("PbTiO3_SrRuO3.hspy", "bright", 488, 3),
+        ("CdTe_tilt.dm3", "bright", 910, 25),
+        ("perovskite_ABF_movie.hspy", "dark", 205, 4),
     ],
 )
 def test_real_images(real_data, name, contrast, count, tolerance):
@@ -175,7 +218,7 @@ def test_molybdenum_of_the_image_in_temul():
     temul = pytest.importorskip("temul")
     folder = Path(temul.__file__).parent / "example_data" / "experimental"
     image = load(folder / "example_Se_implanted_MoS2.dm3")
-    assert len(find_positions(image)) == pytest.approx(2014, abs=30)
+    assert len(find_positions(image)) == pytest.approx(2140, abs=30)
 
 
 @pytest.mark.parametrize(("name", "contrast"), [("ADF", "bright"), ("ABF", "dark")])

@@ -259,13 +259,50 @@ def test_images_that_cannot_be_used_are_refused(method, how, error, message):
     pd.testing.assert_frame_equal(stored_table(image), before)
 
 
-def test_lazy_frames_that_cannot_be_used_are_named(perovskite):
+def test_lazy_frames_that_cannot_be_used_are_named(perovskite, caplog):
     pixels = np.stack([perovskite[0].data] * 3)
     pixels[1, 3, 4] = np.nan
     image = AtomLatticeImage(pixels).as_lazy()
-    with pytest.raises(ValueError, match="frame 1: 1 pixels are NaN or infinite"):
-        image.find_atoms(separation=8, refine=False)
-    assert not image.metadata.has_item("Atoms")
+    image.find_atoms(separation=8, refine=False)
+    assert "frames 1 have no atoms; frame 1: 1 pixels are NaN or infinite" in caplog.text
+    assert set(image.atoms["frame"]) == {0, 2}
+
+
+def test_a_frame_of_zeros_costs_no_other_frame(perovskite, lazy, caplog):
+    pixels = np.stack([perovskite[0].data] * 4)
+    pixels[:2] = 0
+    movie = AtomLatticeImage(pixels)
+    movie = movie.as_lazy() if lazy else movie
+    movie.find_atoms()
+    assert dict(movie.atoms["frame"].value_counts()) == {2: 35, 3: 35}
+    assert "frames 0, 1 have no atoms; frame 0: every pixel is 0" in caplog.text
+    movie.find_sublattice("B")
+    movie.refine_atoms()
+    assert set(movie.atoms["frame"]) == {2, 3}
+    with pytest.raises(ValueError, match="frame 0: every pixel is 0"):
+        movie.inav[:2].find_atoms()
+
+
+def test_a_frame_without_cells_costs_no_other_frame(perovskite, lazy, caplog):
+    a = perovskite[1].query("sublattice == 'A'")[["x", "y"]].to_numpy()
+    movie = AtomLatticeImage(np.stack([perovskite[0].data] * 2))
+    movie.set_atoms({0: a[:3], 1: a})
+    movie = movie.as_lazy() if lazy else movie
+    movie.find_sublattice("B")
+    counts = movie.atoms.groupby("frame")["sublattice"].value_counts()
+    assert counts[0]["A"] == 3 and "B" not in counts[0] and counts[1]["B"] == 24
+    assert "frame 0: a lattice needs at least 4 atoms, got 3" in caplog.text
+    movie.set_atoms({0: a[:3], 1: a[:2]})
+    with pytest.raises(ValueError, match="frame 0: a lattice needs at least 4 atoms"):
+        movie.find_sublattice("B")
+
+
+@pytest.mark.parametrize("method", ["laplacian_of_gaussian", "atomap"])
+def test_both_finders_find_the_same(image, truth, method):
+    image.find_atoms(separation=8, method=method, refine=False)
+    a = truth[truth["sublattice"] == "A"]
+    assert len(image.atoms) == len(a)
+    assert offsets(image.atoms, a).max() < 1
 
 
 @pytest.mark.parametrize(
@@ -281,6 +318,8 @@ def test_what_needs_atoms_says_so(method):
     ("call", "message"),
     [
         (lambda s: s.find_atoms(contrast="black"), "contrast must be one of"),
+        (lambda s: s.find_atoms(method="log"), "method must be one of"),
+        (lambda s: s.find_atoms(separation=4000), "less than half of the image"),
         (lambda s: s.find_atoms(sublattice=""), "needs a name"),
         (lambda s: s.find_atoms(separation=-1), "separation"),
         (lambda s: s.find_atoms(separation="a"), "separation must be a number of pixels"),

@@ -1,0 +1,1 @@
+"""Refinement of atoms: all columns of a frame fitted together, or centres of mass."""

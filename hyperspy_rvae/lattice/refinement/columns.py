@@ -1,0 +1,193 @@
+"""From an image and its columns' seeds to fitted columns, checked one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import cKDTree
+
+from hyperspy_rvae.lattice.refinement.joint import Fit, fit
+from hyperspy_rvae.lattice.refinement.kernel import TAIL_COLUMNS
+from hyperspy_rvae.lattice.refinement.scene import Scene
+from hyperspy_rvae.lattice.refinement.weights import coverage, discs, saturated
+
+FIT_COLUMNS = [
+    *["sigma_x", "sigma_y", "rotation", "amplitude", "background", "x_std", "y_std"],
+    *TAIL_COLUMNS,
+]
+USUAL_RADIUS = 0.5  # of the distance to the nearest neighbour, where a sublattice stands alone
+LEASH = 0.5  # of that distance; a column that is drawn farther belongs to something else
+DOUBLE = 0.2  # of the usual distance: two seeds nearer than that are on one column
+RESTLESS = 0.05  # of the usual distance, in the last round
+VAGUE = 0.25  # of it, as a standard deviation
+FAINTEST = 3.0  # standard deviations of the height
+
+
+def fit_gaussians(
+    image: np.ndarray,
+    columns: pd.DataFrame,
+    *,
+    dark: bool = False,
+    radii: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """Fit all columns of an image together.
+
+    The columns are elliptical Gaussians on a smooth background. Those of one sublattice have the
+    same width, those of several the same shape. Where there are several sublattices, the list is
+    taken to be complete between its columns, and they may have tails.
+
+    Parameters
+    ----------
+    image
+        Shape ``(height, width)``, of any real type. Pixels that are not finite, or on a plateau
+        at the highest value (for dark columns: the lowest), do not count.
+    columns
+        With ``x``, ``y`` (pixels) and ``sublattice``.
+    dark
+        Whether the columns are darker than the rest; their amplitudes are then negative.
+    radii
+        Radius in pixels around each column within which pixels count, shape ``(n,)``. If not
+        given, half the distance to the nearest neighbour where there is one sublattice, and all
+        pixels between the columns where there are several.
+
+    Returns
+    -------
+    fitted
+        Same index: ``x``, ``y``, the fit's columns, and ``converged``. Where that is False, the
+        position is the seed and the rest NaN. ``amplitude`` is the volume under the column,
+        ``background`` the level below it, ``x_std`` and ``y_std`` standard deviations in pixels.
+    """
+    seeds = columns[["x", "y"]].to_numpy(np.float64)
+    fitted = pd.DataFrame(seeds, columns=["x", "y"], index=columns.index)
+    kinds = pd.factorize(columns["sublattice"])[0].astype(np.int64)
+    level = _level(image)
+    if level is None or not len(seeds):
+        return _failed(fitted)
+    nearest, single = _nearest(seeds, image.shape)
+    usable = ~single
+    scene = _scene(image, level, seeds[usable], nearest[usable], kinds[usable], dark, radii)
+    result = fit(scene, crowded=radii is None and len(np.unique(kinds[usable])) > 1)
+    values = _values(result, level)
+    sound = np.zeros(len(seeds), bool)
+    sound[usable] = _sound(result, image.shape, dark)
+    sound &= ~_doubled(seeds, single)
+    table = pd.DataFrame(np.nan, index=columns.index, columns=list(values))
+    table.loc[usable] = values.to_numpy()
+    fitted = fitted.join(table.drop(columns=["x", "y"]))
+    fitted.loc[sound, ["x", "y"]] = table.loc[sound, ["x", "y"]]
+    fitted.loc[~sound, FIT_COLUMNS] = np.nan
+    return fitted.assign(converged=sound)
+
+
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """What pixels are made of before the fit: ``(image - base) / unit``."""
+
+    base: float
+    unit: float
+
+
+def _level(image: np.ndarray) -> Level | None:
+    """Find base and unit of the finite pixels; None if they are all alike."""
+    known = np.asarray(image, np.float64)[np.isfinite(image)]
+    if not known.size or known.min() == known.max():
+        return None
+    return Level(float(np.median(known)), float(known.max() - known.min()))
+
+
+def _failed(seeds: pd.DataFrame) -> pd.DataFrame:
+    return seeds.assign(**dict.fromkeys(FIT_COLUMNS, np.nan), converged=False)
+
+
+def _nearest(seeds: np.ndarray, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Distance of each column to the nearest other, and which are the second on one column."""
+    if len(seeds) == 1:
+        return np.array([min(shape) / 2]), np.zeros(1, bool)
+    distance = np.asarray(cKDTree(seeds).query(seeds, k=2)[0])[:, 1]
+    close = cKDTree(seeds).query_pairs(DOUBLE * float(np.median(distance)), output_type="ndarray")
+    second = np.zeros(len(seeds), bool)
+    second[close.max(axis=1, initial=-1) if len(close) else []] = True
+    if second.any() and (~second).sum() > 1:
+        kept = seeds[~second]
+        distance = distance.copy()
+        distance[~second] = np.asarray(cKDTree(kept).query(kept, k=2)[0])[:, 1]
+    return distance, second
+
+
+def _doubled(seeds: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Which columns have two seeds."""
+    doubled = second.copy()
+    if second.any():
+        distance = np.asarray(cKDTree(seeds).query(seeds, k=2)[0])[:, 1]
+        pairs = cKDTree(seeds).query_pairs(
+            DOUBLE * float(np.median(distance)), output_type="ndarray"
+        )
+        doubled[pairs.ravel()] = True
+    return doubled
+
+
+def _scene(
+    image: np.ndarray,
+    level: Level,
+    seeds: np.ndarray,
+    nearest: np.ndarray,
+    kinds: np.ndarray,
+    dark: bool,
+    radii: np.ndarray | None,
+) -> Scene:
+    spacing = float(np.median(nearest))
+    pixels = (np.asarray(image, np.float64) - level.base) / level.unit
+    known = np.isfinite(pixels)
+    pixels = np.where(known, pixels, 0.0).astype(np.float32)
+    if radii is not None:
+        mask = discs(pixels.shape, seeds, radii)
+    elif len(np.unique(kinds)) > 1:
+        mask = coverage(pixels.shape, seeds, spacing)
+    else:
+        mask = discs(pixels.shape, seeds, USUAL_RADIUS * nearest)
+    valid = (known & ~saturated(-pixels if dark else pixels)).astype(np.float32)
+    return Scene.of(pixels, valid, valid * mask, seeds, LEASH * nearest, kinds, spacing)
+
+
+def _values(result: Fit, level: Level) -> pd.DataFrame:
+    """Put the fit in the units of the image."""
+    scene, state, kernel = result.scene, result.state, result.state.kernel
+    variance, axes = np.linalg.eigh(kernel.covariances)
+    long = axes[:, :, 1]
+    height = state.heights * level.unit
+    background = scene.background.at(state.xy, state.coefficients)
+    sigma = np.sqrt(variance)[scene.kinds]
+    shares = np.zeros(len(TAIL_COLUMNS))
+    shares[: len(kernel.shares) - 1] = kernel.shares[1:]
+    return pd.DataFrame(
+        {
+            "x": state.xy[:, 0],
+            "y": state.xy[:, 1],
+            "sigma_x": sigma[:, 1],
+            "sigma_y": sigma[:, 0],
+            "rotation": (np.arctan2(-long[:, 1], long[:, 0]) % np.pi)[scene.kinds],
+            "amplitude": height * kernel.volumes[scene.kinds],
+            "background": background * level.unit + level.base,
+            "x_std": result.std[:, 1],
+            "y_std": result.std[:, 2],
+            **dict(zip(TAIL_COLUMNS, shares, strict=True)),
+        }
+    )
+
+
+def _sound(result: Fit, shape: tuple[int, ...], dark: bool) -> np.ndarray:
+    """Which columns were found: seen well enough, at rest, and where they were looked for."""
+    scene, xy = result.scene, result.state.xy
+    heights = result.state.heights * (-1 if dark else 1)
+    sound = (scene.loose > 0).all(axis=1)
+    sound &= np.isfinite(xy).all(axis=1) & np.isfinite(result.std).all(axis=1)
+    sound &= ((xy >= -0.5) & (xy < np.array(shape[::-1]) - 0.5)).all(axis=1)
+    sound &= np.hypot(*(xy - scene.seeds).T) < 0.99 * scene.leash
+    sound &= heights > FAINTEST * result.std[:, 0]
+    sound &= result.std[:, 1:].max(axis=1) < VAGUE * scene.spacing
+    sound &= result.moves < RESTLESS * scene.spacing
+    met = cKDTree(np.nan_to_num(xy)).query_pairs(DOUBLE * scene.spacing, output_type="ndarray")
+    sound[met.ravel()] = False
+    return sound
