@@ -39,7 +39,7 @@ STALE_SHARE = 0.025  # of the distance between neighbours, where the shape is kn
 LONGEST_MOVE = 0.5  # widths, in one round
 LEARNED_FROM = {False: 120, True: 2500}  # columns, without tails and with them
 MARGIN = 1.5
-SIGNIFICANT = 20.0  # gain in the weighted sum of squares for which tails are taken on
+SIGNIFICANT = 4.0  # gain in the weighted sum of squares for which tails are taken on
 
 
 @dataclasses.dataclass(frozen=True)
