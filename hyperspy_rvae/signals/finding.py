@@ -49,6 +49,7 @@ def find(
         _logger.info("separation is %.1f px, as estimated from the first frame", separation)
     given = [(separation, contrast, refine)] * len(movie)
     found = each_frame(find_columns, movie, given, show_progressbar)
+    _warn_of_failures(found)
     _store(image, replace_sublattice(before, sublattice, found))
 
 
@@ -69,7 +70,9 @@ def find_second(
     select_sublattice(table, reference)
     table = table[table["sublattice"] != sublattice]
     given = [(rows, sublattice, reference, position) for rows in _by_frame(image, table)]
-    _store(image, each_frame(find_second_columns, movie_of(image), given, show_progressbar))
+    found = each_frame(find_second_columns, movie_of(image), given, show_progressbar)
+    _warn_of_failures(found)
+    _store(image, found)
 
 
 def refine(
@@ -99,12 +102,14 @@ def refine(
     wish = (sublattice, method, percent_to_nn, mask_radius)
     given = [(rows, *wish) for rows in _by_frame(image, table)]
     refined = each_frame(refine_columns, movie_of(image), given, show_progressbar)
-    _warn_of_failures(refined, sublattice)
+    _warn_of_failures(refined if sublattice is None else select_sublattice(refined, sublattice))
     _store(image, refined)
 
 
-def _warn_of_failures(table: pd.DataFrame, sublattice: str | None) -> None:
-    failed = ~select_sublattice(table, sublattice)["converged"].astype(bool)
+def _warn_of_failures(table: pd.DataFrame) -> None:
+    if "converged" not in table:
+        return
+    failed = ~table["converged"].eq(True)
     if failed.any():
         _logger.warning(
             "%d of %d atoms did not converge: they keep their positions, and the column "
