@@ -53,6 +53,7 @@ def find(
         _find_or_pass if len(movie) > 1 else find_columns, movie, given, show_progressbar
     )
     _warn_of_empty_frames(movie, found, (scale, contrast, method, False))
+    _warn_of_failures(found)
     store(image, replace_sublattice(before, sublattice, found))
 
 
@@ -115,6 +116,7 @@ def find_second(
     task = _find_second_or_pass if len(movie) > 1 else find_second_columns
     found = each_frame(task, movie, given, show_progressbar)
     _warn_of_frames_without(movie, found, given)
+    _warn_of_failures(found)
     store(image, found)
 
 
@@ -169,12 +171,14 @@ def refine(
     wish = (sublattice, method, percent_to_nn, mask_radius)
     given = [(rows, *wish) for rows in by_frame(image, table)]
     refined = each_frame(refine_columns, movie_of(image), given, show_progressbar)
-    _warn_of_failures(refined, sublattice)
+    _warn_of_failures(refined if sublattice is None else select_sublattice(refined, sublattice))
     store(image, refined)
 
 
-def _warn_of_failures(table: pd.DataFrame, sublattice: str | None) -> None:
-    failed = ~select_sublattice(table, sublattice)["converged"].astype(bool)
+def _warn_of_failures(table: pd.DataFrame) -> None:
+    if "converged" not in table:
+        return
+    failed = ~table["converged"].eq(True)
     if failed.any():
         _logger.warning(
             "%d of %d atoms did not converge: they keep their positions, and the column "

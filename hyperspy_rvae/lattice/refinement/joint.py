@@ -28,16 +28,18 @@ from hyperspy_rvae.lattice.refinement.weights import noise_model
 
 FIRST_WIDTHS = (0.13, 0.18, 0.25, 0.34)  # of the distance between neighbours
 TOUCHING, OVERLAPPING = 1.2, 1.7  # of what is drawn: reach of mutual curvature, alone and not
-MOST_ROUNDS, ROUNDS_OF_NOISE = 40, 5
+MOST_ROUNDS, ROUNDS_OF_NOISE = 40, 3
 MOST_HALVES = 4  # of a step; if that still makes the fit worse, rounding decides
 WORSE = 1e-7  # of the misfit; less than that is rounding
 SETTLED_PX, SETTLED_SHAPE = 3e-4, 3e-4
+ROUGHLY = 20.0  # times as much, before the mask is known
 SETTLED_STD = 0.02  # of the standard deviations of x and y
 STALE_PX, STALE_SHAPE = 0.03, 0.01  # larger changes ask for new equations
+STALE_SHARE = 0.025  # of the distance between neighbours, where the shape is known
 LONGEST_MOVE = 0.5  # widths, in one round
 LEARNED_FROM = {False: 120, True: 2500}  # columns, without tails and with them
 MARGIN = 1.5
-SIGNIFICANT = 20.0  # gain in the weighted sum of squares for which tails are taken on
+SIGNIFICANT = 4.0  # gain in the weighted sum of squares for which tails are taken on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,11 +135,11 @@ def _spread(scene: Scene, learned: State, kinds: np.ndarray) -> State:
 
 def _learn(scene: Scene, crowded: bool) -> tuple[Scene, State]:
     """Find the common shape and the noise, and with them the columns."""
-    state = _settle(scene, _begin(scene))
+    state = _settle(scene, _begin(scene), ROUNDS_OF_NOISE, ROUGHLY if crowded else 1.0)
     if not crowded:
         return scene, state
     scene = scene.covering(state.xy)
-    plain = _settle(scene, _with_noise(scene, state), 2)
+    plain = _settle(scene, state, 2)
     tailed = _settle(scene, dataclasses.replace(plain, kernel=plain.kernel.with_tails()), 0)
     gained = _compare(scene, plain).misfit - _compare(scene, tailed).misfit
     return scene, _with_noise(scene, tailed) if gained > SIGNIFICANT else plain
@@ -154,11 +156,12 @@ def _begin(scene: Scene) -> State:
     return min(trials, key=lambda pair: pair[0])[1]
 
 
-def _settle(scene: Scene, state: State, rounds_of_noise: int = ROUNDS_OF_NOISE) -> State:
+def _settle(scene: Scene, state: State, rounds_of_noise: int, roughly: float = 1.0) -> State:
     """Fit columns, background and shape until nothing moves, the noise in the first rounds.
 
-    The model is far from linear in the shape, and where it does not describe the image well, full
-    steps go to and fro. A step that makes the fit worse is therefore halved.
+    Moves may be the larger, the more `roughly` it is to be. The model is far from linear in the
+    shape, and where it does not describe the image well, full steps go to and fro. A step that
+    makes the fit worse is therefore halved.
     """
     system, memory, before, halved = None, Memory(), state, 0
     for number in range(MOST_ROUNDS):
@@ -175,7 +178,8 @@ def _settle(scene: Scene, state: State, rounds_of_noise: int = ROUNDS_OF_NOISE) 
         before, halved = state, 0
         state, moves, memory = _step_with_shape(scene, state, seen, system, memory)
         memory = dataclasses.replace(memory, cost=cost)
-        if number > rounds_of_noise and _rms(moves) < SETTLED_PX and memory.change < SETTLED_SHAPE:
+        largest = max(_rms(moves) / SETTLED_PX, memory.change / SETTLED_SHAPE)
+        if number >= rounds_of_noise and largest < roughly:
             break
     return state
 
@@ -192,7 +196,7 @@ def _locate(scene: Scene, state: State) -> Fit:
     moves = scene.leash
     for _ in range(MOST_ROUNDS):
         seen = _compare(scene, state)
-        if system is None or _rms(moves) > STALE_PX:
+        if system is None or _rms(moves) > STALE_SHARE * scene.spacing:
             system = _equations(scene, state)
         state, moves = _step(scene, state, seen, system)
         std = standard_deviations(system)

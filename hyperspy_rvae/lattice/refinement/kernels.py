@@ -222,24 +222,36 @@ def curvature(  # type: ignore[no-untyped-def]
                 slope[0, c] = k[c]
                 slope[1, c] = (q[0] * u + q[1] * v) * s[c]
                 slope[2, c] = (q[1] * u + q[2] * v) * s[c]
-            for p in range(3):
-                for r in range(p, 3):
-                    total = 0.0
-                    for c in range(width):
-                        total += line[c] * slope[p, c] * slope[r, c]
-                    own[i, p, r] += total
-                for n in range(most):
-                    spline = across[starts[i, 1] + n, x0:x1]
-                    total = 0.0
-                    for c in range(width):
-                        total += line[c] * slope[p, c] * spline[c]
-                    onto[p, n] = total
+            kk, kx, ky, xx, xy_, yy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+            for c in range(width):
+                wk, wx, wy = line[c] * slope[0, c], line[c] * slope[1, c], line[c] * slope[2, c]
+                kk += wk * slope[0, c]
+                kx += wk * slope[1, c]
+                ky += wk * slope[2, c]
+                xx += wx * slope[1, c]
+                xy_ += wx * slope[2, c]
+                yy += wy * slope[2, c]
+            own[i, 0, 0] += kk
+            own[i, 0, 1] += kx
+            own[i, 0, 2] += ky
+            own[i, 1, 1] += xx
+            own[i, 1, 2] += xy_
+            own[i, 2, 2] += yy
+            for n in range(most):
+                spline = across[starts[i, 1] + n, x0:x1]
+                k1, x1_, y1_ = 0.0, 0.0, 0.0
+                for c in range(width):
+                    w = line[c] * spline[c]
+                    k1 += w * slope[0, c]
+                    x1_ += w * slope[1, c]
+                    y1_ += w * slope[2, c]
+                onto[0, n], onto[1, n], onto[2, n] = k1, x1_, y1_
             for m in range(most):
-                height = down[starts[i, 0] + m, row]
-                if height != 0:
+                share = down[starts[i, 0] + m, row]
+                if share != 0:
                     for p in range(3):
                         for n in range(most):
-                            mixed[i, p, m, n] += height * onto[p, n]
+                            mixed[i, p, m, n] += share * onto[p, n]
         for p in range(1, 3):
             for r in range(p):
                 own[i, p, r] = own[i, r, p]

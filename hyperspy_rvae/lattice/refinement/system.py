@@ -14,7 +14,7 @@ from hyperspy_rvae.lattice.refinement.kernel import LARGEST_SHARE, Kernel
 
 RIDGE = 1e-6  # of the curvature, so that columns that cannot be told apart do no harm
 WEAK = 1e-3  # of the usual curvature in position: columns with less than that hardly move
-ACCURACY, MOST_ROUNDS = 1e-4, 400
+ACCURACY, MOST_ROUNDS = 1e-3, 400
 
 
 @dataclasses.dataclass(frozen=True)
