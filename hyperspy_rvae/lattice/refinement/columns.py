@@ -68,10 +68,15 @@ def fit_gaussians(
     nearest, single = _nearest(seeds, image.shape)
     usable = ~single
     scene = _scene(image, level, seeds[usable], nearest[usable], kinds[usable], dark, radii)
-    result = fit(scene, crowded=radii is None and len(np.unique(kinds[usable])) > 1)
-    values = _values(result, level)
+    crowded = radii is None and len(np.unique(kinds[usable])) > 1
     sound = np.zeros(len(seeds), bool)
-    sound[usable] = _sound(result, image.shape, dark)
+    try:
+        with np.errstate(all="ignore"):
+            result = fit(scene, crowded=crowded)
+            values = _values(result, level)
+            sound[usable] = _sound(result, image.shape, dark)
+    except (np.linalg.LinAlgError, ValueError):  # no solution: nothing there is like a column
+        return _failed(fitted)
     sound &= ~_doubled(seeds, single)
     table = pd.DataFrame(np.nan, index=columns.index, columns=list(values))
     table.loc[usable] = values.to_numpy()

@@ -11,6 +11,7 @@ TAILS = (1.6, 2.4)  # widths of the tails, in widths of the core
 REACHES = (4.0, 5.6, 7.5)  # of core and tails in widths of the core: as far as they are drawn
 LARGEST_STEP = 0.3  # of a relative change of the precision in one iteration
 LARGEST_SHARE = 0.7
+LARGEST_HALF = 500  # pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Kernel:
         there = (self.shares > 0) | widest
         reach = max(far for far, drawn in zip(REACHES, there, strict=False) if drawn)
         long = np.sqrt(np.linalg.eigvalsh(self.covariances)[:, -1])
-        half = np.ceil(reach * long).astype(np.int64)
+        half = np.ceil(np.minimum(reach * long, LARGEST_HALF)).astype(np.int64)
         return self.scales[:, None] * self.precision, self.shares, self.widths**-2.0, half
 
     def moved(self, step: np.ndarray, part: float = 1.0) -> Kernel:

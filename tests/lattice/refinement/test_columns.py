@@ -214,6 +214,23 @@ def test_frames_of_zeros_and_noise_are_marked(isolated):
     assert np.abs(fitted[["x", "y"]].to_numpy() - xy).max() < 11
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_images_without_columns_are_no_error(seed):
+    rng = np.random.default_rng(seed)
+    rows, columns = np.indices((45, 58))
+    image = [
+        (rng.random(rows.shape) > 0.9) * 1.0,
+        1.0 * (rows * 58 + columns == 700),
+        rows.astype(float),
+        np.sin(columns / 3) * np.cos(rows / 3),
+    ][seed % 4]
+    xy = rng.uniform(-0.4, 44.4, (30, 2))
+    seeds = pd.DataFrame(xy, columns=["x", "y"]).assign(sublattice=rng.choice(["A", "B"], 30))
+    fitted = fit_gaussians(image, seeds)
+    lost = failed(fitted)
+    np.testing.assert_array_equal(fitted.loc[lost, ["x", "y"]], xy[lost])
+
+
 def test_pixels_that_are_not_finite_do_not_count(isolated):
     image, xy = isolated
     spoiled = image.astype(float)
