@@ -22,6 +22,7 @@ LEASH = 0.5  # of that distance; a column that is drawn farther belongs to somet
 DOUBLE = 0.2  # of the usual distance: two seeds nearer than that are on one column
 RESTLESS = 0.05  # of the usual distance, in the last round
 VAGUE = 0.25  # of it, as a standard deviation
+MOSTLY = 0.5  # of the columns; if fewer are found alone, they touch
 FAINTEST = 3.0  # standard deviations of the height
 
 
@@ -35,8 +36,9 @@ def fit_gaussians(
     """Fit all columns of an image together.
 
     The columns are elliptical Gaussians on a smooth background. Those of one sublattice have the
-    same width, those of several the same shape. Where there are several sublattices, the list is
-    taken to be complete between its columns, and they may have tails.
+    same width, those of several the same shape. Where there are several sublattices, or columns
+    of one that touch, the list is taken to be complete between its columns, and they may have
+    tails.
 
     Parameters
     ----------
@@ -67,15 +69,19 @@ def fit_gaussians(
         return _failed(fitted)
     nearest, single = _nearest(seeds, image.shape)
     usable = ~single
-    scene = _scene(image, level, seeds[usable], nearest[usable], kinds[usable], dark, radii)
-    crowded = radii is None and len(np.unique(kinds[usable])) > 1
-    sound = np.zeros(len(seeds), bool)
-    try:
-        with np.errstate(all="ignore"):
-            result = fit(scene, crowded=crowded)
-            values = _values(result, level)
-            sound[usable] = _sound(result, image.shape, dark)
-    except (np.linalg.LinAlgError, ValueError):  # no solution: nothing there is like a column
+    several = len(np.unique(kinds[usable])) > 1
+    sound, values = np.zeros(len(seeds), bool), None
+    # Columns of one sublattice that touch, such as dumbbells, show it by not being found alone.
+    for crowded in [several] if several or radii is not None else [False, True]:
+        scene = _scene(
+            image, level, seeds[usable], nearest[usable], kinds[usable], dark, radii, crowded
+        )
+        found = _fitted(scene, level, crowded and radii is None, image.shape, dark)
+        if found is not None and (values is None or found[1].sum() > sound.sum()):
+            values, sound[usable] = found
+        if sound.sum() > MOSTLY * usable.sum():
+            break
+    if values is None:  # no solution: nothing there is like a column
         return _failed(fitted)
     sound &= ~_doubled(seeds, single)
     table = pd.DataFrame(np.nan, index=columns.index, columns=list(values))
@@ -84,6 +90,18 @@ def fit_gaussians(
     fitted.loc[sound, ["x", "y"]] = table.loc[sound, ["x", "y"]]
     fitted.loc[~sound, FIT_COLUMNS] = np.nan
     return fitted.assign(converged=sound)
+
+
+def _fitted(
+    scene: Scene, level: Level, crowded: bool, shape: tuple[int, ...], dark: bool
+) -> tuple[pd.DataFrame, np.ndarray] | None:
+    """Fit, and tell which columns were found; None without a solution."""
+    try:
+        with np.errstate(all="ignore"):
+            result = fit(scene, crowded=crowded)
+            return _values(result, level), _sound(result, shape, dark)
+    except (np.linalg.LinAlgError, ValueError):
+        return None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,6 +159,7 @@ def _scene(
     kinds: np.ndarray,
     dark: bool,
     radii: np.ndarray | None,
+    crowded: bool,
 ) -> Scene:
     spacing = float(np.median(nearest))
     pixels = (np.asarray(image, np.float64) - level.base) / level.unit
@@ -148,7 +167,7 @@ def _scene(
     pixels = np.where(known, pixels, 0.0).astype(np.float32)
     if radii is not None:
         mask = discs(pixels.shape, seeds, radii)
-    elif len(np.unique(kinds)) > 1:
+    elif crowded:
         mask = coverage(pixels.shape, seeds, spacing)
     else:
         mask = discs(pixels.shape, seeds, USUAL_RADIUS * nearest)

@@ -14,6 +14,7 @@ from hyperspy_rvae.lattice.refinement.kernel import LARGEST_SHARE, Kernel
 
 RIDGE = 1e-6  # of the curvature, so that columns that cannot be told apart do no harm
 WEAK = 1e-3  # of the usual curvature in position: columns with less than that hardly move
+KNOWN_AT_LEAST = 1e-3  # of a column's curvature, whatever touches it
 ACCURACY, MOST_ROUNDS = 1e-3, 400
 
 
@@ -161,15 +162,18 @@ def shared_step(curvature: np.ndarray, slope: np.ndarray, kernel: Kernel) -> np.
 def standard_deviations(system: Equations) -> np.ndarray:
     """Read standard deviations of height, x and y off the curvature, shape ``(n, 3)``.
 
-    A column's own curvature is inverted, and the doubt about those that touch it is added to
-    first order. That about what all columns share is small and left out.
+    From a column's curvature is taken what those that touch it know in its place, each by itself:
+    the Schur complement, exact for two columns. The doubt about what all columns share is small
+    and left out.
     """
-    inverse = np.linalg.inv(_invertible(system.blocks))
-    covariance = inverse.copy()
+    own = _invertible(system.blocks)
+    inverse, left = np.linalg.inv(own), own.copy()
     one, two = system.pairs.T
     for here, there, link in ((one, two, system.links), (two, one, _turned(system.links))):
-        pull = inverse[here] @ link
-        np.add.at(covariance, here, pull @ inverse[there] @ _turned(pull))
+        np.subtract.at(left, here, link @ inverse[there] @ _turned(link))
+    values, vectors = np.linalg.eigh(left)
+    values = np.maximum(values, KNOWN_AT_LEAST * np.linalg.eigvalsh(own)[:, :1])
+    covariance = (vectors / values[:, None]) @ _turned(vectors)
     return np.sqrt(np.maximum(np.diagonal(covariance, axis1=1, axis2=2), 0.0))
 
 
