@@ -71,8 +71,8 @@ def fit_lattice(positions: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray,
     for _ in range(3):
         if np.linalg.matrix_rank(steps[kept]) < 3:
             raise ValueError(
-                f"{kept.sum()} atoms in one row fix no lattice; at least three that are not in one "
-                "row are needed. Take a larger region."
+                f"{kept.sum()} atoms fix no lattice; at least three that are not in one row are "
+                "needed. Take a larger region."
             )
         fitted = np.linalg.lstsq(steps[kept], positions[kept], rcond=None)[0]
         distance = np.hypot(*(positions - steps @ fitted).T)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
@@ -74,8 +74,13 @@ def check_choice(value: object, choices: tuple[object, ...], name: str) -> None:
         raise ValueError(f"{name} must be one of {choices}, got {value!r}.")
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is one finite number."""
+    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    return number and bool(np.isfinite(value))
+
+
 def check_number(value: object, name: str) -> None:
     """Refuse what is no finite number of pixels."""
-    number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if not number or not np.isfinite(value):
+    if not is_number(value):
         raise ValueError(f"{name} must be a number of pixels, got {value!r}.")

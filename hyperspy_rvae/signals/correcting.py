@@ -13,7 +13,7 @@ from hyperspy_rvae.lattice.table import nearest_distance
 from hyperspy_rvae.lattice.uncertainty import neighbour_noise
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import alike
-from hyperspy_rvae.signals.checks import check_choice
+from hyperspy_rvae.signals.checks import check_choice, is_number
 from hyperspy_rvae.signals.neighbourhood import neighbours_of
 from hyperspy_rvae.signals.regions import inside
 
@@ -38,7 +38,7 @@ def correct(
 ) -> AtomDisplacements:
     """Subtract; as ``AtomDisplacements.correct``."""
     check_choice(field, get_args(Field), "field")
-    if width is not None and (field != "smooth" or not (np.isfinite(width) and width > 0)):
+    if width is not None and (field != "smooth" or not (is_number(width) and width > 0)):
         raise ValueError(
             f"width must be a number of pixels above 0, for field='smooth' alone, got {width!r} "
             f"for {field!r}."

@@ -18,6 +18,7 @@ from hyperspy_rvae.lattice.table import select_sublattice
 from hyperspy_rvae.lattice.tilt import shell_tilts
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import alike
+from hyperspy_rvae.signals.checks import is_number
 from hyperspy_rvae.signals.neighbourhood import neighbours_of, repeats
 from hyperspy_rvae.signals.properties import as_properties
 from hyperspy_rvae.signals.regions import inside
@@ -103,10 +104,12 @@ def polarization(
 ) -> AtomDisplacements:
     """Polarization; as ``AtomDisplacements.polarization``."""
     described = record.read(signal, "displacement")
+    if "born_charges" in described:
+        raise ValueError("these vectors are a polarization already; take it of the displacements.")
     rows = signal.vector_rows()
     moved = list(dict.fromkeys(rows["sublattice"]))
     _check_charges(born_charges, [*moved, described["reference"]])
-    if not (np.isfinite(cell_volume) and cell_volume > 0):
+    if not (is_number(cell_volume) and cell_volume > 0):
         raise ValueError(f"cell_volume must be above 0, in cubic angstrom, got {cell_volume!r}.")
     shifts = rows[["u", "v"]].to_numpy() * _angstrom(signal)
     first = rows["sublattice"].to_numpy() == moved[0]
@@ -206,8 +209,11 @@ def _check_charges(charges: Any, needed: list[str]) -> None:
             f"born_charges has no charge of {', '.join(map(repr, missing))}; needed are those of "
             "the displaced sublattices and of their reference."
         )
+    wrong = [value for value in charges.values() if not is_number(value)]
+    if wrong:
+        raise ValueError(f"born_charges must be numbers, in units of e, got {wrong[0]!r}.")
     values = np.array(list(charges.values()), dtype=np.float64)
-    if not np.isfinite(values).all() or abs(values.sum()) > NEUTRAL * np.abs(values).max():
+    if abs(values.sum()) > NEUTRAL * np.abs(values).max():
         raise ValueError(
             f"the charges {dict(charges)} sum to {values.sum():g} e and not to 0, so that the "
             "polarization would depend on the origin; give all of the cell's, measured or not."

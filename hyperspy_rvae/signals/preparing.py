@@ -10,7 +10,7 @@ import numpy as np
 from hyperspy_rvae.lattice import preparing
 from hyperspy_rvae.lattice.table import select_sublattice
 from hyperspy_rvae.signals import record
-from hyperspy_rvae.signals.checks import check_image
+from hyperspy_rvae.signals.checks import check_image, is_number
 from hyperspy_rvae.signals.neighbourhood import repeats
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def rotate(
     if angle is None:
         angle = _slope(image, sublattice)
         _logger.info("turned by %.4f rad, which lays the lattice along x", angle)
-    if not np.isfinite(angle):
+    if not is_number(angle):
         raise ValueError(f"angle must be a number of radians, got {angle!r}.")
     before = image.data.shape[-2:]
     shape = preparing.turned_shape(before, angle)
@@ -148,6 +148,5 @@ def _slope(image: PreparedImage, sublattice: str | None) -> float:
 
 
 def _check_width(width: Any, name: str) -> None:
-    number = isinstance(width, (int, float, np.number)) and not isinstance(width, bool)
-    if not (number and np.isfinite(width) and width > 0):
+    if not (is_number(width) and width > 0):
         raise ValueError(f"{name} must be a number of pixels above 0, got {width!r}.")

@@ -12,6 +12,7 @@ from hyperspy_rvae.lattice.regions import along_line, grid_labels, on_grid, regi
 from hyperspy_rvae.lattice.table import nearest_distance
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import like
+from hyperspy_rvae.signals.checks import is_number
 
 if TYPE_CHECKING:
     from hyperspy.signals import Signal2D
@@ -89,7 +90,7 @@ def line_profile(signal: AtomValues, line: Any, frame: int, step: float | None) 
         raise ValueError("the line has no length; its ends are the same point.")
     if step is None:
         step = 0.5 * nearest_distance(table) * record.pixel(signal)[0]
-    if not (np.isfinite(step) and step > 0):
+    if not (is_number(step) and step > 0):
         raise ValueError(f"step must be a length above 0 in the axes' units, got {step!r}.")
     along, across = along_line(calibrated(record.stored_axes(signal), table), start, end)
     columns = list(signal.columns)

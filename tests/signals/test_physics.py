@@ -190,7 +190,9 @@ def test_measured_anions_count_too(lattice_image):
         ({"A": 2.7, "B": 7.3}, 64, "sum to 10 e and not to 0"),
         ({"B": 7.3, "O": -7.3}, 64, "no charge of 'A'"),
         ({"A": 1.0, "B": -1.0}, 0, "cell_volume must be above 0"),
-        ({"A": 1.0, "B": np.nan}, 64, "sum to nan"),
+        ({"A": 1.0, "B": -1.0}, "64", "cell_volume must be above 0"),
+        ({"A": 1.0, "B": np.nan}, 64, "must be numbers, in units of e, got nan"),
+        ({"A": 1.0, "B": "-1"}, 64, "must be numbers, in units of e, got '-1'"),
     ],
 )
 def test_impossible_charges_are_refused(polar, charges, volume, message):
@@ -199,6 +201,8 @@ def test_impossible_charges_are_refused(polar, charges, volume, message):
         d.polarization(charges, volume)
     with pytest.raises(TypeError, match="charges by sublattice"):
         d.polarization(7.3, 64)
+    with pytest.raises(ValueError, match="a polarization already"):
+        d.polarization({"A": 1.0, "B": -1.0}, 64).polarization({"A": 1.0, "B": -1.0}, 64)
 
 
 def test_lengths_need_a_calibration(polar):

@@ -149,6 +149,7 @@ def test_finer_pixels_hold_the_same_crystal(crystal):
     ("call", "message"),
     [
         (lambda s: s.rotate(np.nan), "number of radians"),
+        (lambda s: s.rotate("a"), "number of radians"),
         (lambda s: s.rotate(sublattice="Z"), "no sublattice 'Z'"),
         (lambda s: s.upsample(0.5), "whole number of pixels"),
         (lambda s: s.subtract_background(0), "width must be"),
