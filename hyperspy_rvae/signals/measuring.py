@@ -73,16 +73,17 @@ def map_displacements(
             )
         chosen = inside(axes, around, region)
     _warn_uneven(around, reference, axes)
-    parts = []
+    parts, unsettled = [], set()
     for name in names:
         atoms = select_sublattice(table, name)
         place = _place(name, reference, method, position)
         vectors, variances = _by_frame(atoms, around, method, place, chosen)
-        vectors = np.where(_settled(atoms)[:, None], vectors, np.nan)
+        unsettled |= set(atoms.index[~_settled(atoms)])
         parts.append(pd.DataFrame(vectors, index=atoms.index, columns=["u", "v"]))
         parts[-1][["u_std", "v_std"]] = np.sqrt(variances)
     found = pd.concat(parts).sort_index()
-    _count_gaps(found, method)
+    found.loc[list(unsettled), ["u", "v"]] = np.nan
+    _count_gaps(found, method, len(unsettled))
     stds = found[["u_std", "v_std"]] * factors
     if stds.notna().to_numpy().any():
         table = table.drop(columns=list(stds), errors="ignore").join(stds)
@@ -201,7 +202,7 @@ def _xy(rows: pd.DataFrame) -> np.ndarray:
     return rows[["x", "y"]].to_numpy()
 
 
-def _count_gaps(found: pd.DataFrame, method: Ideal) -> None:
+def _count_gaps(found: pd.DataFrame, method: Ideal, unsettled: int) -> None:
     gaps = int(found["u"].isna().sum())
     why = {
         "neighbours": "a reference atom around them is missing",
@@ -209,13 +210,17 @@ def _count_gaps(found: pd.DataFrame, method: Ideal) -> None:
         "planes": "a plane of theirs has fewer than four atoms",
         "time": "they were seen in one frame only",
     }.get(method, "their frame has no reference atoms")
+    if unsettled:
+        _logger.info(
+            "%d of %d atoms have no displacement: their fit did not converge", unsettled, len(found)
+        )
     if gaps == len(found):
         raise ValueError(
             f"no atom has a displacement: {why}. Look at the sublattices with plot_atoms(); "
             "perhaps they are exchanged, or `position` is another."
         )
-    if gaps:
-        _logger.info("%d of %d atoms have no displacement: %s", gaps, len(found), why)
+    if gaps > unsettled:
+        _logger.info("%d of %d atoms have no displacement: %s", gaps - unsettled, len(found), why)
 
 
 def _warn_uneven(around: pd.DataFrame, name: str, axes: Sequence[Axis]) -> None:

@@ -138,6 +138,19 @@ def test_atoms_without_an_ideal_place_are_counted(polar, caplog):
     assert "4 of 192 atoms have no displacement: their cell" in caplog.text
 
 
+def test_atoms_whose_fit_did_not_converge_are_counted_apart(polar, caplog):
+    image, _, _ = polar()
+    table = image.atoms.assign(converged=True)
+    first = table.index[table["sublattice"] == "B"][0]
+    table.loc[[90, first], "converged"] = False
+    image.set_atoms(table)
+    with caplog.at_level(logging.INFO, logger="hyperspy_rvae"):
+        d = image.displacement_map("B", "A")
+    assert "1 of 192 atoms have no displacement: their fit did not converge" in caplog.text
+    assert "4 of 192 atoms have no displacement: a reference atom" in caplog.text
+    assert np.isnan(d.data).any(axis=1).sum() == 5
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -148,7 +161,7 @@ def test_atoms_without_an_ideal_place_are_counted(polar, caplog):
         ({"position": (0.5, 2), "method": "cells"}, "two fractions of the cell"),
         ({"position": (0.1, 0.1), "method": "cells"}, "no atom has a displacement"),
         ({"region": hs.roi.CircleROI(1, 1, 1)}, "needs method='lattice'"),
-        ({"region": hs.roi.CircleROI(90, 90, 1), "method": "lattice"}, "one row fix no lattice"),
+        ({"region": hs.roi.CircleROI(90, 90, 1), "method": "lattice"}, "0 atoms fix no lattice"),
         ({"sublattice": ["B", "C"]}, "no sublattice 'C'"),
         ({"sublattice": []}, "name at least one"),
     ],
