@@ -60,7 +60,8 @@ def denoise(
         if not (isinstance(method, str) and method in SMOOTHING):
             samples = _drawn_patches(part, offsets, seed)
             denoiser = PatchDenoiser(method, components, seed).fit(samples)
-            used[str(name)] = denoiser.count_ or 0
+            if denoiser.count_ is not None:
+                used[str(name)] = denoiser.count_
         for here, neighbours in frames_of(part, offsets):
             vectors = here[["u", "v"]].to_numpy()
             denoised[rows.index.get_indexer(here.index)] = denoise_vectors(

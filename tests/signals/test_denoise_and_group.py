@@ -5,6 +5,8 @@ from sklearn.cluster import MeanShift
 from sklearn.decomposition import FactorAnalysis, TruncatedSVD
 from sklearn.naive_bayes import GaussianNB
 
+from hyperspy_rvae.signals import record
+
 NOISE = 0.15  # px per axis, of a displacement of 0.7 px
 
 
@@ -94,6 +96,7 @@ def test_any_scikit_learn_transformer_and_clustering_serves(polar):
     d = image.displacement_map("B", "A")
     out = d.denoise(TruncatedSVD(6, random_state=0))
     assert np.sqrt(((out.data - known) ** 2).mean()) < 0.5 * NOISE
+    assert record.read(out, "displacement")["denoised"]["components"] == {}  # it brings its own
     label = d.cluster(algorithm=MeanShift(), features="vectors").atoms["cluster"].to_numpy()
     assert np.mean((label == 0) == (side > 0)) in (0, 1)
     with pytest.raises(TypeError, match="fit_transform and inverse_transform"):
