@@ -31,8 +31,7 @@ def image_axes(
     """
     width, height, _ = pixel
     if ax is None:
-        extent = np.ptp(positions, axis=0)[::-1] if image is None else np.array(image.shape)
-        size = _figure_size(float(extent[0] * height / max(extent[1] * width, 1e-9)))
+        size = _figure_size(height_over_width(image, positions, pixel))
         ax = plt.figure(figsize=size, layout="constrained").add_subplot()
     ax.set_aspect(height / width)
     if image is None:
@@ -46,6 +45,12 @@ def image_axes(
     ax.set_yticks([])
     add_scale_bar(ax, pixel)
     return ax
+
+
+def height_over_width(image: np.ndarray | None, positions: np.ndarray, pixel: Pixel) -> float:
+    """Height over width of a map as displayed, of the image or else of the positions."""
+    down, across = np.ptp(positions, axis=0)[::-1] if image is None else np.array(image.shape)
+    return float(down * pixel[1] / max(across * pixel[0], 1e-9))
 
 
 def _figure_size(ratio: float) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 
-from hyperspy_rvae.plotting.canvas import Pixel, image_axes
+from hyperspy_rvae.plotting.canvas import Pixel, height_over_width, image_axes
 
 GROUPS = "tab10"
 NO_GROUP = "0.6"
@@ -125,8 +125,9 @@ def plot_comparison(
     axes
         Left and right.
     """
-    figure = plt.figure(figsize=(11.5, 5.2), layout="constrained")
-    axes = np.array(figure.subplots(1, 2))
+    ratio = height_over_width(image, positions[0], pixel)
+    size = (11.5, float(np.clip(4.6 * ratio + 1.0, 2.4, 9.0)))
+    axes = np.array(plt.figure(figsize=size, layout="constrained").subplots(1, 2))
     options = _arrows(positions[0], vectors[0]) | {"cmap": CYCLIC} | kwargs
     for ax, xy, uv, title in zip(axes, positions, vectors, titles, strict=True):
         image_axes(ax, image, xy, pixel)
@@ -255,4 +256,6 @@ def _add_key(ax: Axes, drawn: Any, vectors: np.ndarray, units: str) -> None:
         return
     power = 10 ** np.floor(np.log10(long))
     length = power * max(step for step in (1, 2, 5) if step * power <= long)
-    ax.quiverkey(drawn, 0.85, 1.04, length, f"{length:g} {units}", labelpos="E", color="k")
+    across, down = np.abs([np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim()) * ax.get_aspect()])
+    above = 1.0 + 0.04 * max(1.0, across / down)  # a flat map is low, and text is not
+    ax.quiverkey(drawn, 0.85, above, length, f"{length:g} {units}", labelpos="E", color="k")

@@ -10,6 +10,7 @@ from hyperspy_rvae.lattice.mesh import BESIDE, square_offsets
 from hyperspy_rvae.lattice.uncertainty import neighbour_noise
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.frames import frame_of
+from hyperspy_rvae.signals.maps import rows_of_frame
 from hyperspy_rvae.signals.neighbourhood import neighbours_of
 from hyperspy_rvae.signals.regions import everything
 
@@ -39,12 +40,7 @@ def draw_map(
     table = everything(signal)
     if column not in table:
         raise ValueError(f"there is no column {column!r}; there are {', '.join(table)}.")
-    here = table[table["frame"] == frame]
-    if here.empty:
-        frames = table["frame"]
-        raise ValueError(
-            f"frame {frame!r} has no atoms; there are frames {frames.min()} to {frames.max()}."
-        )
+    here = rows_of_frame(table, frame)
     values = here[column].to_numpy()
     if column in ("cluster", "class", "domain"):
         values = _named(signal, column, values)
