@@ -31,6 +31,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_memory": False,
     "image_scrapers": ("matplotlib",),
+    "capture_repr": (),
     "abort_on_example_error": True,
 }
 suppress_warnings = ["config.cache"]

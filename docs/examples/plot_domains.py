@@ -60,8 +60,7 @@ ax.set(xlabel="distance (nm)", ylabel="v (pm), down")
 ax.legend()
 
 # %%
-# How near are they to the truth? What is left is mostly that the fit of overlapping columns finds
-# less than the whole shift; denoising takes away what is random and no bias.
+# How near are they to the truth? Denoising takes away what is random; what neighbours share stays.
 for name, vectors in {"as measured": d, "denoised": denoised}.items():
     table = vectors.vector_rows()
     side = np.where(table[["x"]] < table["x"].mean(), 1, -1)

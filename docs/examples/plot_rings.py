@@ -17,7 +17,7 @@ r = s.rings()
 r.plot(image=s)
 
 # %%
-# One row a defect. The second divacancy has closed into rings of 5, 8 and 5 atoms.
+# One row a defect. One of the two divacancies has closed into rings of 5, 8 and 5 atoms.
 print(r.defects().round(1))
 
 # %%
