@@ -52,6 +52,31 @@ def test_displacements_do_not_depend_on_the_start(real_data):
     assert np.sqrt(np.nanmean(moved**2)) < 0.5
 
 
+def test_refining_once_more_moves_nearly_no_displacement(real_data):
+    s = load(real_data / "BaTiO3_1.dm4")
+    s.find_atoms()
+    s.find_sublattice("B", reference="A")
+    before = s.displacement_map("B", "A", units="pm").data
+    s.refine_atoms()
+    moved = np.hypot(*(s.displacement_map("B", "A", units="pm").data - before).T)
+    assert np.nanmedian(moved) < 0.3
+    assert np.nanquantile(moved, 0.98) < 1.0  # some within two cells of the border move more
+
+
+def test_a_polar_layer_is_told_from_its_neighbour(real_data):
+    s = load(real_data / "PbTiO3_SrRuO3.hspy")
+    s.find_atoms()
+    s.find_sublattice("B", reference="A")
+    d = s.displacement_map("B", "A", units="pm").denoise("pca")
+    table = d.cluster(2, algorithm="kmeans", features="vectors", seed=0).to_dataframe().dropna()
+    length = np.hypot(table["u"], table["v"])
+    lead = (table["y"] < 30) | (table["y"] > 175)  # bright columns at the top and at the bottom
+    ruthenate = table["y"].between(70, 130)
+    assert length[lead].mean() > 2 * length[ruthenate].mean()
+    assert (table["cluster"][ruthenate] == 0).mean() > 0.9
+    assert (table["cluster"][lead] == 1).mean() > 0.6
+
+
 def test_a_lazy_movie_with_dark_atoms_goes_to_latents(real_data, tmp_path):
     s = load(real_data / "perovskite_ABF_movie.hspy", lazy=True)
     s.find_atoms(contrast="dark", refine=False)
