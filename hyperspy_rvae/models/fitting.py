@@ -46,7 +46,8 @@ def spatial(
     network.scale.fill_(scale)
     network.to(task.device)
     images = scaling.standardise(task.pixels, location, scale)
-    return network, training.train(network, images, task.plan, generator, callback)
+    with one_thread():
+        return network, training.train(network, images, task.plan, generator, callback)
 
 
 def steerable(
