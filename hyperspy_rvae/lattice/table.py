@@ -176,6 +176,13 @@ def _plain_numbers(values: pd.Series) -> np.ndarray:
     return values.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
+def settled(atoms: pd.DataFrame) -> np.ndarray:
+    """Which atoms a fit has found, shape ``(n,)``; all of them where none was made."""
+    if "converged" not in atoms or not atoms["converged"].any():
+        return np.ones(len(atoms), dtype=bool)
+    return atoms["converged"].to_numpy(dtype=bool)
+
+
 def select_sublattice(table: pd.DataFrame, sublattice: str | None) -> pd.DataFrame:
     """Rows of one sublattice, or all rows for None.
 

@@ -92,7 +92,8 @@ class LatticeMaps(PreparedImage):
         strain
             ``(atom | property)``: ``exx``, ``eyy``, ``exy`` (half the engineering shear; x right,
             y down), fractions, and ``rotation`` (radians, counter-clockwise as displayed). NaN for
-            atoms with fewer than three neighbours.
+            atoms with fewer than three neighbours, and for those whose fit did not converge, which
+            are no neighbours either.
 
         Raises
         ------
@@ -139,7 +140,7 @@ class LatticeMaps(PreparedImage):
             against the mean shell) and ``staggered``, the same with the sign changed in every
             second cell, as on a chessboard: an antiphase tilt is then of one sign, and changes it
             at an antiphase boundary. The cell in the middle of the image keeps its sign. NaN where
-            an atom of the shell is missing.
+            an atom of the shell is missing, or a fit did not converge.
 
         Raises
         ------

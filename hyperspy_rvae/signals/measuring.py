@@ -23,7 +23,7 @@ from hyperspy_rvae.lattice.ideal import (
     mean_over_time,
     plane_crossings,
 )
-from hyperspy_rvae.lattice.table import nearest_distance, pack, select_sublattice
+from hyperspy_rvae.lattice.table import nearest_distance, pack, select_sublattice, settled
 from hyperspy_rvae.lattice.uncertainty import centre_variances
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import atom_axis, like
@@ -64,7 +64,7 @@ def map_displacements(
     if method == "time":
         reference = names[0]
     around = select_sublattice(table, reference)
-    around = around[_settled(around)]
+    around = around[settled(around)]
     chosen = np.ones(len(around), dtype=bool)
     if region is not None:
         if method != "lattice":
@@ -73,17 +73,18 @@ def map_displacements(
             )
         chosen = inside(axes, around, region)
     _warn_uneven(around, reference, axes)
-    parts, unsettled = [], set()
+    parts, unsettled = [], 0
     for name in names:
         atoms = select_sublattice(table, name)
         place = _place(name, reference, method, position)
-        vectors, variances = _by_frame(atoms, around, method, place, chosen)
-        unsettled |= set(atoms.index[~_settled(atoms)])
-        parts.append(pd.DataFrame(vectors, index=atoms.index, columns=["u", "v"]))
-        parts[-1][["u_std", "v_std"]] = np.sqrt(variances)
+        good = atoms[settled(atoms)]
+        vectors, variances = _by_frame(good, around, method, place, chosen)
+        part = pd.DataFrame(vectors, index=good.index, columns=["u", "v"])
+        part[["u_std", "v_std"]] = np.sqrt(variances)
+        parts.append(part.reindex(atoms.index))
+        unsettled += len(atoms) - len(good)
     found = pd.concat(parts).sort_index()
-    found.loc[list(unsettled), ["u", "v"]] = np.nan
-    _count_gaps(found, method, len(unsettled))
+    _count_gaps(found, method, unsettled)
     stds = found[["u_std", "v_std"]] * factors
     if stds.notna().to_numpy().any():
         table = table.drop(columns=list(stds), errors="ignore").join(stds)
@@ -99,13 +100,6 @@ def map_displacements(
             "displacement": described | {"units": unit},
         },
     )
-
-
-def _settled(atoms: pd.DataFrame) -> np.ndarray:
-    """Which atoms a fit has found, shape ``(n,)``; all of them where none was made."""
-    if "converged" not in atoms or not atoms["converged"].any():
-        return np.ones(len(atoms), dtype=bool)
-    return atoms["converged"].to_numpy(dtype=bool)
 
 
 def _place(

@@ -14,7 +14,7 @@ from hyperspy_rvae.lattice.axes import Axis, unit_factor
 from hyperspy_rvae.lattice.displacements import coordination
 from hyperspy_rvae.lattice.mesh import BESIDE, lattice_indices, lattice_neighbours, square_offsets
 from hyperspy_rvae.lattice.strain import cell_shapes, local_cells, local_gradients, strain_tensors
-from hyperspy_rvae.lattice.table import select_sublattice
+from hyperspy_rvae.lattice.table import select_sublattice, settled
 from hyperspy_rvae.lattice.tilt import shell_tilts
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import alike
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+FEW_NEIGHBOURS = "fewer than three neighbours on its lattice, or a fit that did not converge"
 NEUTRAL = 1e-3  # of the largest charge: what tables of rounded charges leave
 C_PER_A2_IN_UC_PER_CM2 = 1e6 * 1e16
 
@@ -43,7 +44,7 @@ def strain_map(image: AtomLatticeImage, sublattice: str, reference: Any) -> Atom
     cells = _cells(atoms, sizes, sublattice)
     unstrained = _reference_cell(image, atoms, cells, reference, sizes)
     tensors = strain_tensors(cells, unstrained)
-    _count_gaps(tensors, "strain", "fewer than three neighbours on its lattice")
+    _count_gaps(tensors, "strain", FEW_NEIGHBOURS)
     units = {"exx": "", "eyy": "", "exy": "", "rotation": "rad"}
     noted = {"sublattice": sublattice, "reference": unstrained / sizes}
     return as_properties(image, tensors, atoms.index.to_numpy(), units, table, **noted)
@@ -55,7 +56,7 @@ def cell_map(image: AtomLatticeImage, sublattice: str) -> AtomProperties:
     atoms = select_sublattice(table, sublattice)
     sizes, length = _sizes(image)
     shapes = cell_shapes(_cells(atoms, np.array(sizes), sublattice))
-    _count_gaps(shapes, "cell", "fewer than three neighbours on its lattice")
+    _count_gaps(shapes, "cell", FEW_NEIGHBOURS)
     units = {"a": length, "b": length, "ratio": "", "gamma": "rad", "area": f"{length}²"}
     return as_properties(image, shapes, atoms.index.to_numpy(), units, table, sublattice=sublattice)
 
@@ -71,8 +72,9 @@ def tilt_map(image: AtomLatticeImage, sublattice: str, centre: str) -> AtomPrope
     sizes = np.array(_sizes(image)[0])
     vectors = repeats(atoms, centre)
     out = pd.DataFrame(np.nan, index=atoms.index, columns=["tilt", "staggered"])
+    shell = shell[settled(shell)]
     around = {frame: rows[["x", "y"]].to_numpy() for frame, rows in shell.groupby("frame")}
-    for frame, rows in atoms.groupby("frame"):
+    for frame, rows in atoms[settled(atoms)].groupby("frame"):
         if len(around.get(frame, ())) < 3:
             continue
         xy = rows[["x", "y"]].to_numpy()
@@ -80,7 +82,11 @@ def tilt_map(image: AtomLatticeImage, sublattice: str, centre: str) -> AtomPrope
         neighbours, reach = coordination(xy * sizes, around[frame] * sizes)
         tilts = shell_tilts(xy * sizes, around[frame] * sizes, neighbours, reach, parity)
         out.loc[rows.index] = np.stack([tilts, tilts * (1 - 2 * parity)], axis=-1)
-    _count_gaps(out.to_numpy(), "tilt", f"fewer {sublattice!r} atoms around it than others have")
+    _count_gaps(
+        out.to_numpy(),
+        "tilt",
+        f"fewer {sublattice!r} atoms around it than others have, or a fit that did not converge",
+    )
     units = {"tilt": "rad", "staggered": "rad"}
     noted = {"sublattice": sublattice, "centre": centre}
     return as_properties(image, out.to_numpy(), atoms.index.to_numpy(), units, table, **noted)
@@ -139,7 +145,7 @@ def _cells(atoms: pd.DataFrame, sizes: np.ndarray, name: str) -> np.ndarray:
     offsets = square_offsets(1)[1:]
     vectors = repeats(atoms, name)
     cells = np.full((len(atoms), 2, 2), np.nan)
-    for _, rows in atoms.groupby("frame"):
+    for _, rows in atoms[settled(atoms)].groupby("frame"):
         xy = rows[["x", "y"]].to_numpy()
         neighbours = lattice_neighbours(xy, vectors, offsets)
         cells[atoms.index.get_indexer(rows.index)] = local_cells(xy * sizes, neighbours, offsets)

@@ -75,6 +75,12 @@ def test_a_movie_is_compared_with_its_mean(lattice_image, lazy):
     d = image.displacement_map("A", "Z", method="time")  # the reference is not looked at
     known = shakes - shakes.mean(0) - shakes.mean(1, keepdims=True)
     np.testing.assert_allclose(d.data.reshape(6, 72, 2), known, atol=0.02)
+    table = image.atoms.assign(converged=True)
+    table.loc[174, ["x", "converged"]] = [table["x"][174] + 5, False]
+    image.set_atoms(table.astype({"converged": bool}))
+    without = image.displacement_map("A", "A", method="time").data
+    assert np.flatnonzero(np.isnan(without).any(axis=1)) == [174]
+    np.testing.assert_allclose(np.delete(without, 174, 0), np.delete(d.data, 174, 0), atol=0.2)
 
 
 def test_uncertainty_follows_from_the_positions(polar, lattice_image):

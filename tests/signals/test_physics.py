@@ -153,6 +153,27 @@ def test_an_antiphase_tilt_has_one_sign_and_its_boundary_the_other(lattice_image
     )
 
 
+def test_what_did_not_converge_has_no_strain_and_no_tilt_and_spoils_none(lattice_image):
+    parity = 1 - 2 * (STEPS.sum(1) % 2)
+    image = lattice_image(octahedra(0.08, parity))
+    table = image.atoms.assign(converged=True)
+    centre = table[["x", "y"]].mean()
+    from_centre = np.hypot(*(table[["x", "y"]] - centre).T.to_numpy())
+    for name in "BO":
+        lost = table.index[table["sublattice"] == name][
+            np.argmin(from_centre[table["sublattice"] == name])
+        ]
+        table.loc[lost, "converged"] = False
+        table.loc[lost, "x"] += 4.0
+    image.set_atoms(table)
+    strain = image.strain_map("B", reference=20.0 * np.eye(2)).data
+    assert np.isnan(strain).all(axis=1).sum() == 1
+    assert np.nanmax(np.abs(strain)) < 1e-6
+    tilt = np.abs(image.tilt_map("O", centre="B").data[:, 0])
+    assert 2 <= np.isnan(tilt).sum() <= 3  # the two around the lost O, and the lost B
+    np.testing.assert_allclose(tilt[np.isfinite(tilt)], 0.08, atol=2e-3)
+
+
 def test_polarization_of_a_cell_worked_by_hand(polar):
     image, _, _ = polar(pixel=(0.02, 0.02))
     d = image.displacement_map("B", "A", units="pm")
