@@ -137,6 +137,8 @@ def count_components(samples: np.ndarray, components: int | float | None) -> int
         return int(components)
     flat = samples.reshape(len(samples), -1)
     variance = np.linalg.svd(flat - flat.mean(0), compute_uv=False) ** 2
+    if not variance.any():
+        return 0  # all samples are alike, and the mean is enough
     return 1 + int(np.searchsorted(np.cumsum(variance) / variance.sum(), components))
 
 

@@ -95,6 +95,7 @@ def test_components_by_hand_by_variance_and_by_cross_validation():
     assert 5 <= count_components(samples, None) <= 9
     nothing = np.random.default_rng(0).normal(size=noisy.shape)
     assert count_components(patches(nothing, neighbours, OFFSETS), None) == 0
+    assert count_components(np.ones_like(samples), 0.8) == 0
 
 
 def test_an_atom_is_not_used_to_predict_itself():
