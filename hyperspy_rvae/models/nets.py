@@ -109,12 +109,15 @@ class SpatialDecoder(nn.Module):
         weight = self.position.weight @ turn
         bias = self.position(offset) + self.content(latents.content)
         pixels = (self.pixels / self.reach).expand(len(turn), -1, -1)
-        hidden = torch.baddbmm(bias[:, None], pixels, weight.mT)
+        # In rows, because what is changed in place must be no view, lest its gradient is copied.
+        hidden = torch.baddbmm(bias[:, None], pixels, weight.mT).flatten(0, 1)
         if not (self.training and hidden.device.type == "cpu" and _has_bfloat16()):
-            return self.last(self.second(hidden.tanh_()).tanh_()).squeeze(-1)
-        with torch.autocast("cpu", torch.bfloat16):  # positions need more digits, hidden units not
-            hidden = self.second(hidden.to(torch.bfloat16).tanh_()).tanh_()
-            return self.last(hidden).squeeze(-1).float()
+            shown = self.last(self.second(hidden.tanh()).tanh_())
+        else:
+            with torch.autocast("cpu", torch.bfloat16):  # positions need more digits, units do not
+                hidden = self.second(hidden.to(torch.bfloat16).tanh_()).tanh_()
+                shown = self.last(hidden).float()
+        return shown.view(len(turn), -1)
 
 
 class Network(nn.Module):

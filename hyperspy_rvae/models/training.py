@@ -10,9 +10,11 @@ from torch import Generator, Tensor
 
 from hyperspy_rvae.models.course import Callback, Course, Plan, Record
 from hyperspy_rvae.models.nets import Network
-from hyperspy_rvae.models.objective import bound
+from hyperspy_rvae.models.objective import Bound, bound
+from hyperspy_rvae.models.threads import share
 
 _BATCH = 25
+_PARTS = 2
 _WARM_UP_STEPS = 20
 _NOISE_MEMORY = 0.95  # of the running noise variance, per step
 _LEAST_NOISE = 1e-4  # of the data's variance
@@ -113,14 +115,26 @@ def _step(
     optimiser: torch.optim.Optimizer,
     generator: Generator,
 ) -> tuple[float, float]:
-    terms = bound(network, batch, generator)
-    loss = (terms.reconstruction + beta * terms.divergence).mean() / batch.shape[-1]
-    optimiser.zero_grad()
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), _GRADIENT_NORM)
+    parts = batch.chunk(_PARTS)  # one to a thread, and the same ones for any number of threads
+    seeds = torch.randint(2**31, (len(parts),), generator=generator).tolist()
+    parameters = list(network.parameters())
+    found: dict[int, tuple[Bound, tuple[Tensor, ...]]] = {}
+
+    def part(k: int) -> None:
+        terms = bound(network, parts[k], Generator().manual_seed(seeds[k]))
+        loss = (terms.reconstruction + beta * terms.divergence).sum() / batch.numel()
+        gradients = torch.autograd.grad(loss, parameters)
+        found[k] = Bound(*(values.detach() for values in terms)), gradients
+
+    share(part, list(range(len(parts))))
+    every = [found[k] for k in range(len(parts))]
+    for parameter, *gradients in zip(parameters, *(own for _, own in every), strict=True):
+        parameter.grad = torch.stack(gradients).sum(0)
+    torch.nn.utils.clip_grad_norm_(parameters, _GRADIENT_NORM)
     optimiser.step()
+    terms = Bound(*map(torch.cat, zip(*(own for own, _ in every), strict=True)))
     _learn_noise(network.noise_variance, terms.squared_error.mean() / batch.shape[-1])
-    return float(terms.reconstruction.detach().mean()), float(terms.divergence.detach().mean())
+    return float(terms.reconstruction.mean()), float(terms.divergence.mean())
 
 
 def _learn_noise(noise_variance: Tensor, mean_square: Tensor) -> None:
