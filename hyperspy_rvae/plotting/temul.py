@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from hyperspy_rvae.plotting.canvas import Pixel, add_scale_bar
+from hyperspy_rvae.plotting.vectors import arrow_scale
 
 LONGEST_SIDE_INCHES = 7.0
+ON_GREY = "cool"  # no colour of it is as dark or as bright as an image
 
 
 def plot_vectors(
@@ -21,7 +22,6 @@ def plot_vectors(
     units: str = "px",
     image: np.ndarray | None = None,
     pixel: Pixel = (1.0, 1.0, ""),
-    save: str | Path | None = None,
     **kwargs: Any,
 ) -> Axes:
     """Draw arrows from temul's ``plot_polarisation_vectors``, with a colour bar and a scale bar.
@@ -38,10 +38,9 @@ def plot_vectors(
         Image to draw below, shape ``(height, width)``; plain background if not given.
     pixel
         Width and height of a pixel, and their units, for the scale bar.
-    save
-        File to write the figure to; none if not given.
     **kwargs
-        Passed to temul's function; the style is "colormap" unless ``plot_style`` says otherwise.
+        Passed to temul's function; the style is "colormap" unless ``plot_style`` says otherwise,
+        and long arrows span one lattice step unless ``scale`` does.
 
     Returns
     -------
@@ -61,6 +60,10 @@ def plot_vectors(
         "monitor_dpi": max(image.shape) / LONGEST_SIDE_INCHES,
         "invert_y_axis": True,
     }
+    if not kwargs.get("unit_vector"):
+        options["scale"] = arrow_scale(positions, vectors)
+    if overlay and style == "colormap":
+        options["cmap"] = ON_GREY
     # float32 ends in a TypeError there, and its saving passes arguments that matplotlib dropped.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -73,6 +76,4 @@ def plot_vectors(
             **(options | kwargs),
         )
     add_scale_bar(ax, pixel)
-    if save is not None:
-        ax.figure.savefig(save, bbox_inches="tight")
     return ax

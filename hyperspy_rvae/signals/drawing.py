@@ -90,7 +90,7 @@ def draw_vectors(
         ax = _draw_groups(signal, column, here, seen | options)
     _note_noise(ax, signal, here)
     if save is not None:
-        ax.figure.savefig(save, bbox_inches="tight")
+        ax.figure.savefig(save)  # a tight box would cut off the key
     return ax
 
 

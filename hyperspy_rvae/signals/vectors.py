@@ -148,7 +148,8 @@ class AtomVectors(AtomValues):
             given, the background is plain.
         **kwargs
             Arguments of temul's ``plot_polarisation_vectors``, such as ``plot_style`` ("colormap",
-            "vector", "contour", "colorwheel", "polar_colorwheel"), ``scale`` or ``cmap``; and
+            "vector", "contour", "colorwheel", "polar_colorwheel"), ``cmap`` or ``scale`` (length of
+            a vector for one pixel of arrow; a long one spans a lattice step if not given); and
             ``save``, the file to write the figure to. Nothing is written without it. With a
             `column`, arguments of :meth:`matplotlib.axes.Axes.quiver`, and ``ax``.
 

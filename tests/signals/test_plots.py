@@ -4,6 +4,7 @@ import hyperspy.api as hs
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from scipy.spatial import KDTree
 
 from hyperspy_rvae.data import polar_perovskite
 from hyperspy_rvae.models import RVAE
@@ -152,6 +153,8 @@ def test_arrows_point_where_the_atoms_went(known, style):
     x, y, u, v = d.to_temul()
     np.testing.assert_allclose(arrows.XY, np.stack([x, y], 1))
     np.testing.assert_allclose(np.stack([arrows.U, arrows.V], 1), np.stack([u, v], 1))
+    step = np.median(KDTree(d.to_dataframe()[["x", "y"]]).query(np.stack([x, y], 1), k=2)[0][:, 1])
+    assert np.quantile(np.hypot(u, v), 0.95) / arrows.scale == pytest.approx(step)
     low, high = ax.get_ylim()
     assert low > high
 
