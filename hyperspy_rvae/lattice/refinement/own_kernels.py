@@ -1,4 +1,4 @@
-"""Compiled pass over columns, each with a shape of its own: one step of all it has."""
+"""A compiled pass over columns, each with a shape of its own: one step of all that it has."""
 
 from __future__ import annotations
 

@@ -18,8 +18,9 @@ MOST_ROUNDS = 12
 # Changes of the logarithm of the precision, rms, after which a round is the last. Alone, the next
 # would be the square of it; beside others that move too, it is a share of it.
 SETTLED = {False: 0.06, True: 0.005}
+RESTLESS = 0.2  # such a change of one column; after less, what is still missing is a tenth of it
 LONGEST_STEP = 0.7  # of that logarithm in one round
-LARGEST_CHANGE = 2.0  # of a width
+LARGEST_CHANGE = 2.0  # of a width, up or down
 VAGUE = 0.2  # relative standard deviation of a width
 FARTHEST = 0.5  # widths, from where all columns fitted together were found
 
@@ -84,7 +85,7 @@ class Own:
         volume = (xx * yy - xy**2) / (ss * tt - st**2)
         mean = (xx * tt - 2 * xy * st + yy * ss) / (ss * tt - st**2) / 2
         apart = np.sqrt(np.maximum(mean**2 - volume, 0.0))
-        as_wide = (mean - apart > LARGEST_CHANGE**-2.0) & (mean + apart < LARGEST_CHANGE**2.0)
+        as_wide = (mean - apart > LARGEST_CHANGE**-2) & (mean + apart < LARGEST_CHANGE**2)
         x, y = (self.xy - other.xy).T
         near = ss * x**2 + 2 * st * x * y + tt * y**2 < FARTHEST**2
         return as_wide & near & (self.heights * other.heights > 0)
@@ -103,9 +104,9 @@ def own_shapes(scene: Scene, state: State, seen: Comparison, *, crowded: bool) -
     were the round before. Columns that touch both take up what was left between them; where the
     steps grow for it, later ones go half as far.
 
-    A column whose shape its pixels do not tell, or whose widths leave those of its sublattice by
-    more than a factor of two, keeps what it shares. Positions are fitted along, so that what is
-    wrong with those of columns of one shape does not spoil the ellipses.
+    A column whose shape its pixels do not tell or that does not come to rest, or whose widths leave
+    those of its sublattice by more than a factor of two, keeps what it shares. Positions are fitted
+    along, so that what is wrong with those of columns of one shape does not spoil the ellipses.
 
     Parameters
     ----------
@@ -134,10 +135,10 @@ def own_shapes(scene: Scene, state: State, seen: Comparison, *, crowded: bool) -
         told &= own.like(shared)
         own = own.where(told, shared)
         now = _rms(change[told]) / part if told.any() else 0.0
-        if now < SETTLED[crowded]:
+        if now < SETTLED[crowded] and change[told].max(initial=0.0) < RESTLESS:
             break
         part, last = part / 2 if now > last else part, now
-    return own
+    return own.where(told & (change < RESTLESS), shared)
 
 
 def _half(scene: Scene, state: State) -> np.ndarray:
@@ -162,11 +163,8 @@ def _rest(scene: Scene, state: State, own: Own) -> np.ndarray:
 
 def _exponential(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Exponentials of symmetric matrices, ``(n, 3)``: their entries pp, pq, qq."""
-    mean, half, cross = (
-        (matrix[:, 0] + matrix[:, 2]) / 2,
-        (matrix[:, 0] - matrix[:, 2]) / 2,
-        matrix[:, 1],
-    )
+    one, cross, two = matrix.T
+    mean, half = (one + two) / 2, (one - two) / 2
     size = np.hypot(half, cross)
     even = np.exp(mean) * np.cosh(size)
     odd = np.exp(mean) * np.sinh(size) / np.maximum(size, 1e-12)

@@ -72,8 +72,8 @@ def test_isolated_columns_reach_the_bound_of_what_can_be_known(isolated):
     error = fitted[["x", "y"]].to_numpy() - xy
     assert np.sqrt((error**2).mean()) < 1.15 * bound  # a tenth is the scatter of 144 numbers
     sigma = np.sqrt(fitted["sigma_x"] * fitted["sigma_y"])
-    np.testing.assert_allclose(sigma, 4.0, rtol=0.05)
-    np.testing.assert_allclose(sigma.mean(), 4.0, rtol=0.005)
+    np.testing.assert_allclose(sigma, 4.0, rtol=0.1)
+    np.testing.assert_allclose(sigma.mean(), 4.0, rtol=0.01)
     np.testing.assert_allclose(heights(fitted).mean(), 100, rtol=0.03)
     np.testing.assert_allclose(fitted["background"].mean(), 5, atol=1.0)
 
