@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from hyperspy_rvae.lattice.refinement.joint import Fit, fit
 from hyperspy_rvae.lattice.refinement.kernel import TAIL_COLUMNS
 from hyperspy_rvae.lattice.refinement.scene import Scene
+from hyperspy_rvae.lattice.refinement.shapes import Own, own_shapes
 from hyperspy_rvae.lattice.refinement.weights import coverage, discs, saturated
 
 FIT_COLUMNS = [
@@ -99,7 +100,8 @@ def _fitted(
     try:
         with np.errstate(all="ignore"):
             result = fit(scene, crowded=crowded)
-            return _values(result, level), _sound(result, shape, dark)
+            own = own_shapes(result.scene, result.state, result.seen, crowded=crowded)
+            return _values(result, own, level), _sound(result, shape, dark)
     except (np.linalg.LinAlgError, ValueError):
         return None
 
@@ -175,30 +177,36 @@ def _scene(
     return Scene.of(pixels, valid, valid * mask, seeds, LEASH * nearest, kinds, spacing)
 
 
-def _values(result: Fit, level: Level) -> pd.DataFrame:
+def _values(result: Fit, own: Own, level: Level) -> pd.DataFrame:
     """Put the fit in the units of the image."""
     scene, state, kernel = result.scene, result.state, result.state.kernel
-    variance, axes = np.linalg.eigh(kernel.covariances)
-    long = axes[:, :, 1]
-    height = state.heights * level.unit
-    background = scene.background.at(state.xy, state.coefficients)
-    sigma = np.sqrt(variance)[scene.kinds]
+    sigma, turn = _axes(own.precision)
+    volume = 2 * np.pi * sigma.prod(axis=0) * (kernel.shares @ kernel.widths**2)
+    background = scene.background.at(state.xy, state.coefficients) + own.levels
     shares = np.zeros(len(TAIL_COLUMNS))
     shares[: len(kernel.shares) - 1] = kernel.shares[1:]
     return pd.DataFrame(
         {
             "x": state.xy[:, 0],
             "y": state.xy[:, 1],
-            "sigma_x": sigma[:, 1],
-            "sigma_y": sigma[:, 0],
-            "rotation": (np.arctan2(-long[:, 1], long[:, 0]) % np.pi)[scene.kinds],
-            "amplitude": height * kernel.volumes[scene.kinds],
+            "sigma_x": sigma[0],
+            "sigma_y": sigma[1],
+            "rotation": turn,
+            "amplitude": own.heights * volume * level.unit,
             "background": background * level.unit + level.base,
             "x_std": result.std[:, 1],
             "y_std": result.std[:, 2],
             **dict(zip(TAIL_COLUMNS, shares, strict=True)),
         }
     )
+
+
+def _axes(precision: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Widths along the long and the short axis, ``(2, n)``, and the direction of the long one."""
+    xx, xy, yy = precision.T
+    mean, apart = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
+    sigma = np.stack([mean - apart, mean + apart]) ** -0.5
+    return sigma, (np.arctan2(2 * xy, yy - xx) / 2) % np.pi  # y is down
 
 
 def _sound(result: Fit, shape: tuple[int, ...], dark: bool) -> np.ndarray:

@@ -54,12 +54,15 @@ class Fit:
         Standard deviations of height, x and y, shape ``(n, 3)``.
     moves
         How far each column still went in the last round, pixels.
+    seen
+        The image compared with the columns before it.
     """
 
     scene: Scene
     state: State
     std: np.ndarray
     moves: np.ndarray
+    seen: Comparison
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,7 +206,7 @@ def _locate(scene: Scene, state: State) -> Fit:
         if _rms(moves) < max(SETTLED_PX, SETTLED_STD * float(np.median(std[:, 1:]))):
             break
     pixels = max(1, int((scene.mask > 0).sum()) - 3 * len(state.xy))
-    return Fit(scene, state, std * np.sqrt(seen.misfit / pixels), moves)
+    return Fit(scene, state, std * np.sqrt(seen.misfit / pixels), moves, seen)
 
 
 def _compare(scene: Scene, state: State) -> Comparison:

@@ -63,11 +63,17 @@ class Kernel:
 
         Tails are drawn as far as they reach if they have a share, or all the same if `widest`.
         """
+        precision = self.scales[:, None] * self.precision
+        half = self.reach(precision, widest=widest)
+        return precision, self.shares, self.widths**-2.0, half
+
+    def reach(self, precision: np.ndarray, *, widest: bool = False) -> np.ndarray:
+        """Half the sides of the squares that columns of a precision, ``(n, 3)``, are drawn on."""
         there = (self.shares > 0) | widest
         reach = max(far for far, drawn in zip(REACHES, there, strict=False) if drawn)
-        long = np.sqrt(np.linalg.eigvalsh(self.covariances)[:, -1])
-        half = np.ceil(np.minimum(reach * long, LARGEST_HALF)).astype(np.int64)
-        return self.scales[:, None] * self.precision, self.shares, self.widths**-2.0, half
+        xx, xy, yy = precision.T
+        least = (xx + yy) / 2 - np.hypot((xx - yy) / 2, xy)
+        return np.ceil(np.minimum(reach / np.sqrt(least), LARGEST_HALF)).astype(np.int64)
 
     def moved(self, step: np.ndarray, part: float = 1.0) -> Kernel:
         """Take a step in precision, logarithms of the scales and shares of the tails."""
