@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.spatial import KDTree
 
+from hyperspy_rvae.lattice.mesh import walk
 from hyperspy_rvae.lattice.sites import cell_sites, lattice_vectors, nearest, reach_of, whole_cells
 
 _LEAST = 16  # atoms of a grain; fewer fall into place by chance in an amorphous film
@@ -22,7 +21,7 @@ _NO_LATTICE = (
     "these {} atoms form no lattice: where cells adjoin at all, their corners are scattered. "
     "An amorphous region has no cells to number."
 )
-_STEPS = np.array([[1, 0], [0, 1], [-1, 0], [0, -1], [0, 0]])
+_STEPS = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
 
 
 class Cells(NamedTuple):
@@ -190,30 +189,9 @@ def _largest_grain(points: np.ndarray, least: int) -> Cells:
 def _walk(n: int, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Step from cell to adjoining cell; indices, and the piece of each atom, -1 for none."""
     edges = np.concatenate([corners[:, pair] for pair in ([0, 1], [2, 3], [0, 2], [1, 3])])
-    code = np.repeat([0, 1], 2 * len(corners))
-    first = np.unique(edges @ [n, 1], return_index=True)[1]
-    edges = edges[first]
-    code = code[first]
-    start, end = edges.T
-    piece = connected_components(coo_array((code + 1, (start, end)), shape=(n, n)))[1]
-    single = np.bincount(piece)[piece] == 1
-    # One search from a root beside the atoms, which has an edge to one atom of each piece.
-    roots = np.unique(piece, return_index=True)[1]
-    graph = coo_array(
-        (
-            np.concatenate([code + 1, code + 3, np.full(len(roots), 5)]),
-            (np.r_[start, end, np.full(len(roots), n)], np.r_[end, start, roots]),
-        ),
-        shape=(n + 1, n + 1),
-    ).tocsr()
-    parent = breadth_first_order(graph, n)[1]
-    parent[n] = n
-    codes = np.append(np.asarray(graph[parent[:n], np.arange(n)]).ravel(), 5)
-    indices = _STEPS[codes.astype(int) - 1]
-    while (parent != n).any():  # each round doubles the way that the steps have been summed
-        indices = indices + np.where(parent[:, None] == n, 0, indices[parent])
-        parent = parent[parent]
-    return indices[:n], np.where(single, -1, piece)
+    steps = np.repeat(_STEPS[:2], 2 * len(corners), axis=0)
+    indices, piece = walk(n, *edges.T, steps)
+    return indices, np.where(np.bincount(piece)[piece] == 1, -1, piece)
 
 
 def _gather(
@@ -258,7 +236,7 @@ def _join_rim(
     """Give loose atoms the index that a neighbour in a piece tells, in place."""
     points = tree.data
     for _ in range(rounds):
-        for step in _STEPS[:4]:
+        for step in _STEPS:
             lost = np.flatnonzero(loose & (piece < 0))
             known = np.flatnonzero(piece >= 0)
             if not len(lost) or not len(known):
