@@ -190,7 +190,7 @@ def _walk(n: int, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Step from cell to adjoining cell; indices, and the piece of each atom, -1 for none."""
     edges = np.concatenate([corners[:, pair] for pair in ([0, 1], [2, 3], [0, 2], [1, 3])])
     steps = np.repeat(_STEPS[:2], 2 * len(corners), axis=0)
-    indices, piece = walk(n, *edges.T, steps)
+    indices, piece = walk(n, edges[:, 0], edges[:, 1], steps)
     return indices, np.where(np.bincount(piece)[piece] == 1, -1, piece)
 
 

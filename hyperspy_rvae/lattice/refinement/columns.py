@@ -68,7 +68,10 @@ def fit_gaussians(
     nearest, single = _nearest(seeds, image.shape)
     usable = ~single
     scene = _scene(image, level, seeds[usable], nearest[usable], kinds[usable], dark, radii)
-    result = fit(scene, crowded=radii is None and len(np.unique(kinds[usable])) > 1)
+    try:
+        result = fit(scene, crowded=radii is None and len(np.unique(kinds[usable])) > 1)
+    except np.linalg.LinAlgError:  # these columns and pixels fix no model; a movie goes on
+        return _failed(fitted)
     values = _values(result, level)
     sound = np.zeros(len(seeds), bool)
     sound[usable] = _sound(result, image.shape, dark)

@@ -214,6 +214,27 @@ def test_frames_of_zeros_and_noise_are_marked(isolated):
     assert np.abs(fitted[["x", "y"]].to_numpy() - xy).max() < 11
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sublattice_that_is_not_there_is_marked_and_costs_no_other(seed):
+    image, seeds, truth, _ = perovskite(seed=seed, ratio=0.0)
+    found = fit_gaussians(image, seeds)
+    b = (seeds["sublattice"] == "B").to_numpy()
+    assert found.loc[b, "converged"].mean() < 0.1
+    assert found.loc[~b, "converged"].all()
+    off = found.loc[~b, ["x", "y"]].to_numpy() - truth[~b]
+    assert np.sqrt((off**2).mean()) < 0.06
+
+
+@pytest.mark.parametrize("known", [0, 2])
+def test_pixels_that_fix_no_model_are_marked(known):
+    image = np.full((40, 44), np.nan)
+    image[:known, :3] = np.arange(3)
+    seeds = seeds_of(grid(3, 3, 11.0, 8.0))
+    found = fit_gaussians(image, seeds)
+    assert not found["converged"].any()
+    np.testing.assert_array_equal(found[["x", "y"]], seeds[["x", "y"]])
+
+
 def test_pixels_that_are_not_finite_do_not_count(isolated):
     image, xy = isolated
     spoiled = image.astype(float)
