@@ -284,7 +284,7 @@ def test_the_model_is_drawn_from_the_table():
 
 def test_a_model_needs_a_fit():
     bare = seeds_of(np.array([[5.0, 6.0]]))
-    with pytest.raises(ValueError, match=r"no column sigma_x .* refine_atoms\(\) first"):
+    with pytest.raises(ValueError, match=r"no column sigma_x: .* refine_atoms\(\)"):
         model_image((20, 30), bare)
-    with pytest.raises(ValueError, match="no fitted atom"):
+    with pytest.raises(ValueError, match="a fit of no atom"):
         model_image((20, 30), bare.assign(**dict.fromkeys(FIT_COLUMNS, np.nan)))
