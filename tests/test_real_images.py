@@ -92,14 +92,17 @@ def test_sublattices_of_a_superlattice_whose_brightness_crosses_over(real_data):
     assert s.plot_cells().collections
 
 
-def test_dumbbells_of_two_grains_are_sorted_and_numbered(real_data):
+@pytest.mark.parametrize("refine", [False, True])
+def test_dumbbells_of_two_grains_are_sorted_and_numbered(real_data, refine):
     s = load(real_data / "CdTe_tilt.dm3")
-    s.find_atoms(refine=False)
+    s.find_atoms(refine=refine)
     s.assign_sublattices(("Te", "Cd"))
     counts = s.atoms["sublattice"].value_counts()
     assert abs(counts["Te"] - counts["Cd"]) < 60
     s.find_cells("Te")
     assert (s.atoms["grain"].value_counts()[[0, 1]] > 300).all()
+    te = s.atoms[(s.atoms["sublattice"] == "Te") & (s.atoms["grain"] >= 0)]
+    assert not te.duplicated(["grain", "cell_a", "cell_b"]).any()
 
 
 def test_strontium_titanate_is_the_null_control(real_data):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ _STRAY = 0.6  # of what is allowed, root mean square; 0.71 if all places were eq
 _FILLED = 0.45  # whole cells an atom; a block of 4 by 4 atoms has 0.56
 _RAREST = 0.02  # atoms of a place in the cell, as a share of the cells; fewer are strays
 _BINS = 32  # along each vector, in which places in the cell are told apart
+_SMALLER = 0.75  # of the area of a cell, at most, for another to be smaller
 _CLASH = 2e-3  # share of the atoms on a place that another has
 _NO_LATTICE = (
     "these {} atoms form no lattice: where cells adjoin at all, their corners are scattered. "
@@ -159,9 +161,22 @@ def sites_in_cells(positions: np.ndarray, fraction: tuple[float, float]) -> np.n
 
 
 def _largest_grain(points: np.ndarray, least: int) -> Cells:
-    """Vote for a lattice, fit it to its largest piece, and gather the grain around that."""
-    pair = lattice_vectors(points)
+    """Vote for a lattice, and gather its grain; vote again there for a smaller cell."""
     tree = KDTree(points)
+    pair = lattice_vectors(points)
+    found = _grown(tree, pair, least)
+    if found.site.max() > 0:
+        # Vectors of another grain may have hidden the shortest ones of this.
+        with contextlib.suppress(ValueError):
+            alone = lattice_vectors(points[found.grain == 0])
+            if np.linalg.det(alone) < _SMALLER * np.linalg.det(pair):
+                return _grown(tree, alone, least)
+    return found
+
+
+def _grown(tree: KDTree, pair: np.ndarray, least: int) -> Cells:
+    """Fit a lattice to its largest piece, and gather the grain around that."""
+    points = tree.data
     spacing = float(np.median(nearest(tree, points, k=2)[0][:, 1]))
     for _ in range(2):
         reach = reach_of(pair, spacing)
