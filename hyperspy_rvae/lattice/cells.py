@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.spatial import KDTree
 
+from hyperspy_rvae.lattice.mesh import walk
 from hyperspy_rvae.lattice.sites import cell_sites, lattice_vectors, nearest, reach_of, whole_cells
 
 _LEAST = 16  # atoms of a grain; fewer fall into place by chance in an amorphous film
@@ -17,12 +17,13 @@ _STRAY = 0.6  # of what is allowed, root mean square; 0.71 if all places were eq
 _FILLED = 0.45  # whole cells an atom; a block of 4 by 4 atoms has 0.56
 _RAREST = 0.02  # atoms of a place in the cell, as a share of the cells; fewer are strays
 _BINS = 32  # along each vector, in which places in the cell are told apart
+_SMALLER = 0.75  # of the area of a cell, at most, for another to be smaller
 _CLASH = 2e-3  # share of the atoms on a place that another has
 _NO_LATTICE = (
     "these {} atoms form no lattice: where cells adjoin at all, their corners are scattered. "
     "An amorphous region has no cells to number."
 )
-_STEPS = np.array([[1, 0], [0, 1], [-1, 0], [0, -1], [0, 0]])
+_STEPS = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]])
 
 
 class Cells(NamedTuple):
@@ -160,9 +161,22 @@ def sites_in_cells(positions: np.ndarray, fraction: tuple[float, float]) -> np.n
 
 
 def _largest_grain(points: np.ndarray, least: int) -> Cells:
-    """Vote for a lattice, fit it to its largest piece, and gather the grain around that."""
-    pair = lattice_vectors(points)
+    """Vote for a lattice, and gather its grain; vote again there for a smaller cell."""
     tree = KDTree(points)
+    pair = lattice_vectors(points)
+    found = _grown(tree, pair, least)
+    if found.site.max() > 0:
+        # Vectors of another grain may have hidden the shortest ones of this.
+        with contextlib.suppress(ValueError):
+            alone = lattice_vectors(points[found.grain == 0])
+            if np.linalg.det(alone) < _SMALLER * np.linalg.det(pair):
+                return _grown(tree, alone, least)
+    return found
+
+
+def _grown(tree: KDTree, pair: np.ndarray, least: int) -> Cells:
+    """Fit a lattice to its largest piece, and gather the grain around that."""
+    points = tree.data
     spacing = float(np.median(nearest(tree, points, k=2)[0][:, 1]))
     for _ in range(2):
         reach = reach_of(pair, spacing)
@@ -190,30 +204,9 @@ def _largest_grain(points: np.ndarray, least: int) -> Cells:
 def _walk(n: int, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Step from cell to adjoining cell; indices, and the piece of each atom, -1 for none."""
     edges = np.concatenate([corners[:, pair] for pair in ([0, 1], [2, 3], [0, 2], [1, 3])])
-    code = np.repeat([0, 1], 2 * len(corners))
-    first = np.unique(edges @ [n, 1], return_index=True)[1]
-    edges = edges[first]
-    code = code[first]
-    start, end = edges.T
-    piece = connected_components(coo_array((code + 1, (start, end)), shape=(n, n)))[1]
-    single = np.bincount(piece)[piece] == 1
-    # One search from a root beside the atoms, which has an edge to one atom of each piece.
-    roots = np.unique(piece, return_index=True)[1]
-    graph = coo_array(
-        (
-            np.concatenate([code + 1, code + 3, np.full(len(roots), 5)]),
-            (np.r_[start, end, np.full(len(roots), n)], np.r_[end, start, roots]),
-        ),
-        shape=(n + 1, n + 1),
-    ).tocsr()
-    parent = breadth_first_order(graph, n)[1]
-    parent[n] = n
-    codes = np.append(np.asarray(graph[parent[:n], np.arange(n)]).ravel(), 5)
-    indices = _STEPS[codes.astype(int) - 1]
-    while (parent != n).any():  # each round doubles the way that the steps have been summed
-        indices = indices + np.where(parent[:, None] == n, 0, indices[parent])
-        parent = parent[parent]
-    return indices[:n], np.where(single, -1, piece)
+    steps = np.repeat(_STEPS[:2], 2 * len(corners), axis=0)
+    indices, piece = walk(n, edges[:, 0], edges[:, 1], steps)
+    return indices, np.where(np.bincount(piece)[piece] == 1, -1, piece)
 
 
 def _gather(
@@ -258,7 +251,7 @@ def _join_rim(
     """Give loose atoms the index that a neighbour in a piece tells, in place."""
     points = tree.data
     for _ in range(rounds):
-        for step in _STEPS[:4]:
+        for step in _STEPS:
             lost = np.flatnonzero(loose & (piece < 0))
             known = np.flatnonzero(piece >= 0)
             if not len(lost) or not len(known):

@@ -18,17 +18,17 @@ def correlation_ready(frame: np.ndarray, blur: float) -> np.ndarray:
     Parameters
     ----------
     frame
-        Shape ``(height, width)``, finite.
+        Shape ``(height, width)``.
     blur
         Standard deviation in pixels of the blur against noise and scan jitter.
 
     Returns
     -------
     ready
-        Same shape, float64; 0 for a frame without contrast.
+        Same shape, float64; 0 for a frame without contrast, or with pixels that are not finite.
     """
     pixels = np.asarray(frame, dtype=np.float64)
-    if pixels.min() == pixels.max():
+    if not np.isfinite(pixels).all() or pixels.min() == pixels.max():
         return np.zeros_like(pixels)  # the filters would leave rounding errors
     box = max(int(_BACKGROUND * min(pixels.shape)), int(5 * blur))
     background = ndimage.uniform_filter(ndimage.uniform_filter(pixels, box), box)
@@ -97,10 +97,10 @@ def next_drift(
     last
         What the frame after this one is compared with.
     drift
-        Since the first frame, x and y in pixels; NaN for a frame without contrast.
+        Since the first frame with contrast, x and y in pixels; NaN for a frame without.
     """
     ready = correlation_ready(frame, blur)
     if last is None or not last[0].any():
-        return (ready, np.zeros(2)), np.zeros(2)
+        return (ready, np.zeros(2)), np.zeros(2) if ready.any() else np.full(2, np.nan)
     drift = last[1] + frame_shift(last[0], ready)
     return ((ready, drift) if np.isfinite(drift).all() else last), drift

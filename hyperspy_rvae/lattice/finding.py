@@ -9,7 +9,7 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from hyperspy_rvae.lattice.atomap_fits import find_peaks
-from hyperspy_rvae.lattice.peaks import find_blobs, noise_at, strongest, vertex
+from hyperspy_rvae.lattice.peaks import find_blobs, noise_at, strongest, vertex, without_plateaus
 from hyperspy_rvae.lattice.scale import Scale, bright_kind, find_columns_of, measure_scale
 from hyperspy_rvae.lattice.sites import nearest
 
@@ -94,6 +94,7 @@ def find_positions(
     if method == "atomap":
         positions = find_peaks(pixels, distance)
     else:
+        pixels = without_plateaus(pixels)
         if isinstance(separation, Scale):
             columns = _bright_columns(pixels, separation)
         else:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.spatial import KDTree
 
 TOLERANCE = 0.35
 BESIDE = np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])  # the four nearest steps
+FORWARD = np.array([[1, 0], [0, 1], [1, 1], [1, -1]])  # four of the eight nearest steps
 
 
 def square_offsets(radius: int) -> np.ndarray:
@@ -79,20 +80,55 @@ def lattice_indices(positions: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         Whole numbers, shape ``(n, 2)``; (0, 0) is the atom nearest to the middle.
     """
     points = np.asarray(positions, dtype=np.float64)
-    steps = square_offsets(1)[1:]
-    neighbours = lattice_neighbours(points, vectors, steps)
-    start = int(np.argmin(((points - points.mean(0)) ** 2).sum(1)))
-    straight = np.rint((points - points[start]) @ np.linalg.inv(vectors)).astype(np.int64)
-    indices, known = np.zeros((len(points), 2), dtype=np.int64), np.zeros(len(points), dtype=bool)
-    for seed in [start, *range(len(points))]:
-        if known[seed]:
-            continue
-        indices[seed], known[seed] = straight[seed], True
-        queue = deque([seed])
-        while queue:
-            here = queue.popleft()
-            for step, there in zip(steps, neighbours[here], strict=True):
-                if there >= 0 and not known[there]:
-                    indices[there], known[there] = indices[here] + step, True
-                    queue.append(int(there))
-    return indices
+    neighbours = lattice_neighbours(points, vectors, FORWARD)
+    start, direction = np.nonzero(neighbours >= 0)
+    end = neighbours[start, direction]
+    indices, piece = walk(len(points), start, end, FORWARD[direction])
+    middle = int(np.argmin(((points - points.mean(0)) ** 2).sum(1)))
+    indices -= np.where(piece == piece[middle], 1, 0)[:, None] * indices[middle]
+    straight = np.rint((points - points[middle]) @ np.linalg.inv(vectors)).astype(np.int64)
+    firsts = np.unique(piece, return_index=True)[1]
+    firsts[piece[middle]] = middle
+    return indices + straight[firsts][piece]
+
+
+def walk(
+    n: int, start: np.ndarray, end: np.ndarray, steps: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count atoms by the steps between them, breadth first.
+
+    Parameters
+    ----------
+    n
+        Number of atoms.
+    start, end
+        Atoms that a step leads from and to, shape ``(m,)`` each. Ways back need not be given; of
+        several steps between two atoms the first counts.
+    steps
+        Whole numbers along a and b, shape ``(m, 2)``.
+
+    Returns
+    -------
+    indices
+        Shape ``(n, 2)``, counted from the first atom of each piece.
+    piece
+        Shape ``(n,)``: atoms that steps join are one piece; numbered from 0.
+    """
+    pairs = np.sort(np.column_stack([start, end]), axis=1)
+    first = np.unique(pairs @ [n, 1], return_index=True)[1]
+    start, end, steps = start[first], end[first], steps[first]
+    ones = np.ones(len(start), dtype=bool)
+    piece = connected_components(coo_array((ones, (start, end)), shape=(n, n)))[1]
+    # One search from a root beside the atoms, which has an edge to the first atom of each piece.
+    roots = np.unique(piece, return_index=True)[1]
+    steps = np.concatenate([steps, -steps, np.zeros((len(roots), 2), dtype=np.int64)])
+    edges = (np.r_[start, end, np.full(len(roots), n)], np.r_[end, start, roots])
+    graph = coo_array((np.arange(1, len(steps) + 1), edges), shape=(n + 1, n + 1)).tocsr()
+    parent = breadth_first_order(graph, n)[1]
+    parent[n] = n
+    indices = steps[np.asarray(graph[parent[:n], np.arange(n)]).ravel() - 1]
+    indices = np.append(indices, [[0, 0]], axis=0)
+    while (parent != n).any():  # each round doubles the way that the steps have been summed
+        indices = indices + np.where(parent[:, None] == n, 0, indices[parent])
+        parent = parent[parent]
+    return indices[:n], piece

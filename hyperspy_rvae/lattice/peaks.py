@@ -8,6 +8,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
 
+from hyperspy_rvae.lattice.refinement.weights import saturated
+
 _FAINTEST = 0.2  # of the strong peaks; what is weaker is taken for noise
 _SECOND_DIFFERENCE = np.outer([1, -2, 1], [1, -2, 1]) / 6.0  # blind to atoms, unit gain for noise
 _BLOCK = 16  # least side in pixels of the blocks in which the noise is measured
@@ -29,6 +31,30 @@ class Peaks(NamedTuple):
     positions: np.ndarray
     strengths: np.ndarray
     doubt: float
+
+
+def without_plateaus(pixels: np.ndarray) -> np.ndarray:
+    """Let saturated columns rise on, as steeply as their rims, so that each has one peak.
+
+    Parameters
+    ----------
+    pixels
+        Shape ``(h, w)``, float64, atoms bright.
+
+    Returns
+    -------
+    image
+        Same shape; the same where no plateau is at the highest value.
+    """
+    top = saturated(pixels)
+    rim = ndimage.binary_dilation(top) & ~top
+    if not rim.any():
+        return pixels
+    depth = ndimage.distance_transform_edt(top)
+    labels, count = ndimage.label(top)
+    usual = np.median(ndimage.maximum(depth, labels, np.arange(1, count + 1)))
+    # Larger plateaus, as of dirt, are no columns.
+    return pixels + (pixels.max() - pixels[rim].mean()) * np.minimum(depth, 1.5 * usual)
 
 
 def find_blobs(pixels: np.ndarray, separation: float) -> Peaks:

@@ -186,8 +186,7 @@ def _center(
     seeds = columns[["x", "y"]].to_numpy()
     percent = CENTER_OF_MASS_RADIUS if percent_to_nn is None else percent_to_nn
     radii = _radii(columns, percent, mask_radius, image.shape)
-    pixels = bright_atoms(image, "dark") if dark else np.asarray(image, dtype=np.float64)
-    centres = centers_of_mass(pixels - min(pixels.min(), 0.0), seeds, radii)
+    centres = centers_of_mass(_weights(image, dark), seeds, radii)
     reach = _radii(columns, 0.5, None, image.shape)
     inside = (centres >= -0.5) & (centres < np.array(image.shape[::-1]) - 0.5)
     sound = inside.all(axis=1) & (np.hypot(*(centres - seeds).T) <= reach)
@@ -195,6 +194,14 @@ def _center(
     sound[met.ravel()] = False
     kept = np.where(sound[:, None], centres, seeds)
     return pd.DataFrame(kept, columns=["x", "y"], index=columns.index).assign(converged=sound)
+
+
+def _weights(image: np.ndarray, dark: bool) -> np.ndarray:
+    """Pixels as the masses of columns, none negative; NaN where they are not finite."""
+    known = np.isfinite(image)
+    pixels = np.where(known, image, np.nan).astype(np.float64) * (-1.0 if dark else 1.0)
+    lowest = float(pixels[known].min()) if known.any() else 0.0
+    return pixels - (lowest if dark else min(lowest, 0.0))
 
 
 def _radii(

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from hyperspy_rvae.lattice.peaks import Peaks, find_blobs, noise_of
+from hyperspy_rvae.lattice.peaks import Peaks, find_blobs, noise_of, without_plateaus
 from hyperspy_rvae.lattice.sublattices import find_places
 
 _FAINT = 0.8  # of the brightest place, at most, for the columns of a place to be faint
@@ -54,14 +54,20 @@ def measure_scale(pixels: np.ndarray) -> Scale:
     Raises
     ------
     ValueError
-        If fewer than two columns stand out.
+        If fewer than two columns stand out, or what does is less than a pixel apart.
     """
+    pixels = without_plateaus(pixels)
     found = [_spacing(pixels, size) for size in column_sizes(pixels)]
     _, scale = min(found, key=lambda one: one[0])
-    if not scale.separation:
+    if scale.separation < 1:
+        seen = (
+            "what stands out of the noise lies too close"
+            if scale.separation
+            else ("fewer than 2 columns stand out of the noise")
+        )
         raise ValueError(
-            "the separation cannot be estimated, because fewer than 2 columns stand out of the "
-            "noise; give separation in pixels, or bin or average the image"
+            f"the separation cannot be estimated, because {seen}; give separation in pixels, or "
+            "bin or average the image"
         )
     return scale
 

@@ -24,6 +24,8 @@ def plot_frame(image: AtomLatticeImage, frame: int) -> np.ndarray:
             f"frame {frame!r} is not there; the image has frames 0 to {frame_count(image) - 1}."
         )
     here = table[table["frame"] == frame]
+    if here.empty:
+        raise ValueError(f"frame {frame} has no atoms.")
     pixels = np.asarray(movie_of(image)[frame]).astype(np.float64)
     model = model_image(pixels.shape, here)
     lost = here.loc[~here["converged"], ["x", "y"]] if "converged" in here else here.iloc[:0, 1:3]

@@ -19,6 +19,7 @@ from hyperspy_rvae.signals.checks import check_image, check_number, frame_count,
 from hyperspy_rvae.signals.frames import fold_frames, frame_of, wants_progress
 
 if TYPE_CHECKING:
+    import dask.array as da
     from matplotlib.axes import Axes
 
     from hyperspy_rvae.signals.image import AtomLatticeImage
@@ -35,7 +36,8 @@ def measure_drift(image: AtomLatticeImage, *, show_progressbar: bool | None = No
     """Measure how far each frame has drifted since the first.
 
     Each frame is correlated with the one before, to a twentieth of a pixel, in one pass over
-    the movie. A frame without contrast is passed over, with a warning.
+    the movie. A frame without contrast, or with pixels that are not finite, is passed over with a
+    warning.
 
     Returns
     -------
@@ -46,18 +48,17 @@ def measure_drift(image: AtomLatticeImage, *, show_progressbar: bool | None = No
     Raises
     ------
     ValueError
-        If this is one image and no movie.
+        If this is one image and no movie, or no frame can be used.
     """
     check_image(image)
     _check_movie(image)
     movie = movie_of(image)
-    blur = float(np.clip(column_sizes(check_frame(np.asarray(movie[0])))[0] / 2, 0.5, 3.0))
-    drift = fold_frames(next_drift, movie, blur, show_progressbar=show_progressbar)
+    drift = fold_frames(next_drift, movie, _blur(movie), show_progressbar=show_progressbar)
     lost = np.flatnonzero(~np.isfinite(drift).all(1))
     if len(lost):
         warnings.warn(
-            f"frames {_named(lost)} have no contrast, so their drift is not known; it is taken "
-            "from the frames around them.",
+            f"frames {_named(lost)} have no contrast, or pixels that are not finite, so that their "
+            "drift is not known; it is taken from the frames around them.",
             stacklevel=3,
         )
         drift = pd.DataFrame(drift).interpolate(limit_direction="both").to_numpy()
@@ -274,6 +275,17 @@ def _drift(
             f"finite, got shape {shifts.shape}; measure_drift() gives it."
         )
     return shifts
+
+
+def _blur(movie: np.ndarray | da.Array) -> float:
+    """Half the size of the columns of the first frame that can be used, pixels."""
+    failure = None
+    for frame in movie:
+        try:
+            return float(np.clip(column_sizes(check_frame(np.asarray(frame)))[0] / 2, 0.5, 3.0))
+        except ValueError as error:
+            failure = failure or error
+    raise ValueError(f"no frame can be used; frame 0: {failure}") from failure
 
 
 def _check_movie(image: AtomLatticeImage) -> None:

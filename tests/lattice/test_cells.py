@@ -50,6 +50,23 @@ def test_two_grains_with_vacancies(turn):
     assert np.bincount(cells.grain[cells.grain >= 0])[0] >= len(cells.grain) / 2
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_vectors_that_two_grains_share_are_no_cell_of_one(seed):
+    """A boundary where every second atom of one grain is on the lattice of the other."""
+    rng = np.random.default_rng(seed)
+    steps = np.stack(np.meshgrid(np.arange(-60, 60), np.arange(-60, 60)), -1).reshape(-1, 2)
+    atoms = []
+    for vectors, top, bottom in (
+        ([[14.3, -19.9], [14.3, 20.5]], 236, 509),
+        ([[22.1, 11.6], [-18.1, 16.8]], 3, 224),
+    ):
+        places = steps @ np.array(vectors) + rng.uniform(0, 15, 2)
+        inside = ((places > [3, top]) & (places < [509, bottom])).all(axis=1)
+        atoms.append(places[inside] + rng.normal(0, 0.7, (inside.sum(), 2)))
+    cells = index_cells(np.concatenate(atoms))
+    np.testing.assert_allclose(np.linalg.det(cells.vectors[:2]), 580, rtol=0.05)
+
+
 @pytest.mark.parametrize("noise", [0.3, 0.6])
 def test_one_grain_starts_at_cell_zero(noise):
     atoms, true = crystal(500, 8, noise=noise, vacancies=0.05)

@@ -68,6 +68,15 @@ def test_like_sublattices_are_both_found():
     assert_found(find_positions(noisy(draw(sites, sigma=2.0))), sites, border=6)
 
 
+@pytest.mark.parametrize("highest", [0.75, 0.5, 0.35])
+@pytest.mark.parametrize("contrast", ["bright", "dark"])
+def test_saturated_columns_are_found_once(highest, contrast):
+    sites = columns(9)
+    image = np.minimum(noisy(draw(sites), counts=400), (highest + 0.2) * 400)
+    image = image if contrast == "bright" else -image
+    assert_found(find_positions(image, contrast=contrast), sites, border=0.6 * REPEAT)
+
+
 def test_dumbbells_are_resolved():
     sites = np.concatenate([columns(5, repeat=30), columns(5, at=(0.3, 0.0), repeat=30)])
     assert_found(find_positions(noisy(draw(sites, sigma=2.5), counts=200)), sites, border=6)

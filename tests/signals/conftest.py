@@ -3,6 +3,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hyperspy_rvae.data import graphene
+
 
 @pytest.fixture
 def lattice_image():
@@ -53,3 +55,23 @@ def polar(lattice_image):
         return image, known, side[:, 0]
 
     return build
+
+
+@pytest.fixture(scope="package")
+def sheet():
+    """Graphene with its true atoms, and their table."""
+    s, truth = graphene(noise=0.05, seed=1)
+    s.set_atoms(truth[["x", "y"]])
+    return s, truth
+
+
+@pytest.fixture(scope="package")
+def scattered():
+    """500 random places, 12 px apart at least, as atoms of an amorphous film are."""
+    rng = np.random.default_rng(0)
+    places = rng.uniform(5, 400, (1, 2))
+    while len(places) < 500:
+        new = rng.uniform(5, 400, 2)
+        if (np.hypot(*(places - new).T) > 12).all():
+            places = np.vstack([places, new])
+    return places

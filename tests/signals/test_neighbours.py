@@ -4,25 +4,7 @@ import pandas as pd
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from hyperspy_rvae.data import drifting_crystal, graphene, polar_perovskite
-
-
-def apart(n, distance, size, seed=0):
-    """Random places that keep a distance, as atoms that are found do."""
-    rng = np.random.default_rng(seed)
-    places = rng.uniform(5, size, (1, 2))
-    while len(places) < n:
-        new = rng.uniform(5, size, 2)
-        if (np.hypot(*(places - new).T) > distance).all():
-            places = np.vstack([places, new])
-    return places
-
-
-@pytest.fixture(scope="module")
-def sheet():
-    s, truth = graphene(noise=0.05, seed=1)
-    s.set_atoms(truth[["x", "y"]])
-    return s, truth
+from hyperspy_rvae.data import drifting_crystal, polar_perovskite
 
 
 def test_vectors_distances_and_angles(sheet):
@@ -96,9 +78,9 @@ def test_clusters_are_the_sublattices_and_the_defects(sheet):
     assert (turned.atoms.loc[pristine, "cluster"] == 0).mean() > 0.99
 
 
-def test_amorphous_atoms_have_no_coordination(sheet):
+def test_amorphous_atoms_have_no_coordination(sheet, scattered):
     s = sheet[0].deepcopy()
-    s.set_atoms(apart(500, 12, 400))
+    s.set_atoms(scattered)
     with pytest.raises(ValueError, match="k cannot be estimated"):
         s.neighbours()
     with pytest.warns(UserWarning, match="coordination is -1"):

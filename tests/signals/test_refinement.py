@@ -59,6 +59,17 @@ def test_a_frame_of_zeros_is_marked_and_no_frame_is_lost(movie, perovskite, capl
         assert np.sqrt(((found - truth[["x", "y"]].to_numpy()) ** 2).mean()) < 0.08
 
 
+@pytest.mark.parametrize("contrast", ["bright", "dark"])
+def test_one_pixel_that_is_not_finite_costs_one_centre_of_mass(perovskite, rough, contrast):
+    s = perovskite[0].deepcopy()
+    s.data = s.data.astype(float) * (1 if contrast == "bright" else -1)
+    s.data[tuple(np.rint(rough[["y", "x"]].to_numpy()[40]).astype(int))] = np.nan
+    s = s.as_lazy()
+    s.set_atoms(rough)
+    s.refine_atoms(method="center_of_mass")
+    np.testing.assert_array_equal(np.flatnonzero(~s.atoms["converged"]), [40])
+
+
 def test_lazy_and_eager_give_the_same(movie):
     other = movie.deepcopy()
     other = hs.signals.Signal2D(np.asarray(movie.data)) if movie._lazy else other.as_lazy()
@@ -123,16 +134,20 @@ def test_the_residual_is_what_the_noise_left(movie):
     inner = rest[25:60, 25:70]
     assert 0.8 * 0.028 < inner.std() < 1.2 * 0.028
     assert [ax.get_title() for ax in axes] == ["image", "model", "image less model"]
-    with pytest.raises(ValueError, match="no fitted atom"):
+    with pytest.raises(ValueError, match="a fit of no atom"):
         movie.plot_residual(frame=1)
     with pytest.raises(ValueError, match="frames 0 to 2"):
         movie.plot_residual(frame=3)
+    table = movie.atoms
+    movie.set_atoms(table[table["frame"] != 2])
+    with pytest.raises(ValueError, match="frame 2 has no atoms"):
+        movie.plot_residual(frame=2)
 
 
 def test_the_residual_needs_a_fit_and_marks_what_failed(perovskite, rough):
     s = perovskite[0].deepcopy()
     s.set_atoms(rough)
-    with pytest.raises(ValueError, match=r"refine_atoms\(\) first"):
+    with pytest.raises(ValueError, match=r"no column sigma_x: .* refine_atoms\(\)"):
         s.plot_residual()
     lost = pd.DataFrame({"x": [3.0], "y": [2.0], "sublattice": "A"})
     s.set_atoms(pd.concat([rough, lost]))

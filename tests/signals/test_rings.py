@@ -7,24 +7,6 @@ import pytest
 from hyperspy_rvae.data import drifting_crystal, graphene
 
 
-def apart(n, distance, size, seed=0):
-    """Random places that keep a distance, as atoms that are found do."""
-    rng = np.random.default_rng(seed)
-    places = rng.uniform(5, size, (1, 2))
-    while len(places) < n:
-        new = rng.uniform(5, size, 2)
-        if (np.hypot(*(places - new).T) > distance).all():
-            places = np.vstack([places, new])
-    return places
-
-
-@pytest.fixture(scope="module")
-def sheet():
-    s, truth = graphene(noise=0.05, seed=1)
-    s.set_atoms(truth[["x", "y"]])
-    return s, truth
-
-
 def test_graphene_from_image_to_defects():
     s, truth = graphene(seed=2)
     s.find_atoms(separation=5, refine=False)
@@ -127,9 +109,9 @@ def test_atoms_without_rings(sheet):
         s.rings()
 
 
-def test_amorphous_atoms(sheet):
+def test_amorphous_atoms(sheet, scattered):
     s = sheet[0].deepcopy()
-    s.set_atoms(apart(500, 12, 400))
+    s.set_atoms(scattered)
     with pytest.raises(ValueError, match="no lattice"):
         s.rings()
 

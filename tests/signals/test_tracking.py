@@ -166,6 +166,22 @@ def test_frames_without_atoms_or_contrast():
     assert len(both) > 0.75 * (table["frame"] == 1).sum()
 
 
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_a_first_frame_that_says_nothing(value):
+    s, truth = drifting_crystal(4, (90, 80), seed=3)
+    s.data[0] = value
+    s = s.as_lazy()
+    truth = truth.set_index("frame")[["drift_x", "drift_y"]]
+    expected = truth[~truth.index.duplicated()].loc[1:]
+    with pytest.warns(UserWarning, match="frames 0 have no contrast, or pixels that are not"):
+        drift = s.measure_drift()
+    np.testing.assert_allclose(drift.loc[1:] - drift.loc[1], expected - expected.loc[1], atol=0.1)
+    np.testing.assert_array_equal(drift.loc[0], drift.loc[1])
+    s.data[:] = value
+    with pytest.raises(ValueError, match="no frame can be used; frame 0"):
+        s.measure_drift()
+
+
 def test_one_atom_needs_a_reach():
     s, _ = drifting_crystal(3, (90, 80))
     s.set_atoms({f: np.array([[30.0 + f, 40.0]]) for f in range(3)})

@@ -37,6 +37,8 @@ SETTLED_STD = 0.02  # of the standard deviations of x and y
 STALE_PX, STALE_SHAPE = 0.03, 0.01  # larger changes ask for new equations
 STALE_SHARE = 0.025  # of the distance between neighbours, where the shape is known
 LONGEST_MOVE = 0.5  # widths, in one round
+RISEN = 1e-3  # of the misfit, where shape and noise are known; more is not rounding
+WILD, FEW_HALVES = 0.25, 2  # widths in the round that did so, and halves of its step
 LEARNED_FROM = {False: 120, True: 2500}  # columns, without tails and with them
 MARGIN = 1.5
 SIGNIFICANT = 4.0  # gain in the weighted sum of squares for which tails are taken on
@@ -194,19 +196,41 @@ def _with_noise(scene: Scene, state: State) -> State:
 
 
 def _locate(scene: Scene, state: State) -> Fit:
-    """Find the columns, their shape and the noise being known."""
+    """Find the columns, their shape and the noise being known.
+
+    Columns that cannot be told from their neighbours or from noise may run away, and take others
+    with them. Where a round makes the fit worse, its step is halved, and if that is no help, those
+    that went far are held where they were.
+    """
     system: Equations | None = None
-    moves = scene.leash
+    moves, before, least, halved = scene.leash, state, np.inf, 0
+    last: Comparison | None = None
+    std = np.full((len(state.xy), 3), np.nan)
     for _ in range(MOST_ROUNDS):
         seen = _compare(scene, state)
+        cost = seen.misfit + state.cost(scene)
+        if not cost <= least * (1 + RISEN):
+            wild = ~(moves < WILD * _width(state.kernel))
+            if halved < FEW_HALVES:
+                state, halved = before.half_way(state), halved + 1
+            elif wild.all() or not wild.any():
+                break
+            else:
+                scene, state, halved = scene.holding(wild), before, 0
+            system = None
+            continue
+        before, last, least, halved = state, seen, min(least, cost), 0
         if system is None or _rms(moves) > STALE_SHARE * scene.spacing:
             system = _equations(scene, state)
         state, moves = _step(scene, state, seen, system)
         std = standard_deviations(system)
         if _rms(moves) < max(SETTLED_PX, SETTLED_STD * float(np.median(std[:, 1:]))):
+            before = state
             break
     pixels = max(1, int((scene.mask > 0).sum()) - 3 * len(state.xy))
-    return Fit(scene, state, std * np.sqrt(seen.misfit / pixels), moves, seen)
+    if last is None:
+        raise np.linalg.LinAlgError("the misfit is no number")
+    return Fit(scene, before, std * np.sqrt(last.misfit / pixels), moves, last)
 
 
 def _compare(scene: Scene, state: State) -> Comparison:
@@ -278,8 +302,7 @@ def _slopes(scene: Scene, state: State, images: np.ndarray, splines: np.ndarray)
 def _moved(scene: Scene, state: State, own: np.ndarray) -> tuple[State, np.ndarray]:
     count = len(state.xy)
     steps = own[: 3 * count].reshape(-1, 3)
-    width = float(np.linalg.det(state.kernel.covariances).min()) ** 0.25
-    xy = state.xy + _within(steps[:, 1:], LONGEST_MOVE * width)
+    xy = state.xy + _within(steps[:, 1:], LONGEST_MOVE * _width(state.kernel))
     xy = scene.seeds + _within(xy - scene.seeds, scene.leash)
     moved = dataclasses.replace(
         state,
@@ -288,6 +311,11 @@ def _moved(scene: Scene, state: State, own: np.ndarray) -> tuple[State, np.ndarr
         coefficients=state.coefficients + own[3 * count :],
     )
     return moved, np.hypot(*(xy - state.xy).T)
+
+
+def _width(kernel: Kernel) -> float:
+    """Sigma of the narrowest columns, pixels."""
+    return float(np.linalg.det(kernel.covariances).min()) ** 0.25
 
 
 def _within(vectors: np.ndarray, longest: np.ndarray | float) -> np.ndarray:

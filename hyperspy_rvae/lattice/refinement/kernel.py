@@ -12,6 +12,7 @@ REACHES = (4.0, 5.6, 7.5)  # of core and tails in widths of the core: as far as 
 LARGEST_STEP = 0.3  # of a relative change of the precision in one iteration
 LARGEST_SHARE = 0.7
 LARGEST_HALF = 500  # pixels
+NARROWEST_PX = 0.4  # sigma; what is narrower falls between the pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,13 +77,20 @@ class Kernel:
         return np.ceil(np.minimum(reach / np.sqrt(least), LARGEST_HALF)).astype(np.int64)
 
     def moved(self, step: np.ndarray, part: float = 1.0) -> Kernel:
-        """Take a step in precision, logarithms of the scales and shares of the tails."""
+        """Take a step in precision, logarithms of the scales and shares of the tails.
+
+        No width gets below 0.4 px, as that of a sublattice that is not there would.
+        """
         ends = np.cumsum([3, len(self.scales) - 1])
         precision, scales, tails = np.split(np.asarray(step) * part, ends)
         shares = np.clip(self.shares[1:] + tails, 0.0, LARGEST_SHARE)
+        xx, xy, yy = precision = self.precision + precision
+        sharpest = float(np.linalg.eigvalsh([[xx, xy], [xy, yy]])[-1]) * NARROWEST_PX**2
+        scales = self.scales * np.exp(np.concatenate([[0.0], scales]))
+        scales = np.minimum(scales, 1 / sharpest)
         return Kernel(
-            self.precision + precision,
-            self.scales * np.exp(np.concatenate([[0.0], scales])),
+            precision * scales[0],
+            scales / scales[0],
             np.concatenate([[1.0 - shares.sum()], shares]),
         )
 

@@ -41,8 +41,11 @@ def model_image(shape: tuple[int, int], columns: pd.DataFrame) -> np.ndarray:
     missing = [name for name in NEEDED if name not in columns]
     fitted = columns.dropna(subset=NEEDED) if not missing else columns.iloc[:0]
     if not len(fitted):
-        without = f"no column {' and no column '.join(missing)}" if missing else "no fitted atom"
-        raise ValueError(f"the table has {without}; fit the atoms with refine_atoms() first.")
+        lacks = f"no column {missing[0]}" if missing else "a fit of no atom"
+        raise ValueError(
+            f"the table has {lacks}: Gaussians are fitted by refine_atoms(), and atoms that did "
+            "not converge have none."
+        )
     image = np.zeros(shape, np.float32)
     scale = float(fitted["amplitude"].abs().max()) or 1.0  # float32 holds any unit
     for shares, rows in _by_tails(fitted):

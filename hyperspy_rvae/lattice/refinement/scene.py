@@ -103,6 +103,10 @@ class Scene:
         mask = self.valid * coverage(self.mask.shape, xy, self.spacing)
         return dataclasses.replace(self, mask=mask)
 
+    def holding(self, lost: np.ndarray) -> Scene:
+        """Hold some columns where they are, heights and positions."""
+        return dataclasses.replace(self, loose=np.where(lost[:, None], 0.0, self.loose))
+
     def sizes(self, heights: np.ndarray) -> np.ndarray:
         """Give what the derivatives at height 1 are multiplied with: ``(n, 3)``."""
         moves = heights * self.loose[:, 1]

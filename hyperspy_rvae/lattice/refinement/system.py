@@ -111,7 +111,14 @@ def solve(
     -------
     solution, rest
         Same shape; the rest is what the solution leaves of the right-hand sides.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the equations fix no background, or a fit has left all bounds.
     """
+    if not np.isfinite(right).all():
+        raise np.linalg.LinAlgError("the right-hand sides are not finite")
     precondition = _preconditioner(system)
     goal = ACCURACY**2 * (right * precondition(right)).sum(axis=0)
     solution = np.zeros_like(right) if guess is None else guess.copy()

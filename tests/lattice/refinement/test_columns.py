@@ -233,6 +233,27 @@ def test_images_without_columns_are_no_error(seed):
     np.testing.assert_array_equal(fitted.loc[lost, ["x", "y"]], xy[lost])
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sublattice_that_is_not_there_is_marked_and_costs_no_other(seed):
+    image, seeds, truth, _ = perovskite(seed=seed, ratio=0.0)
+    found = fit_gaussians(image, seeds)
+    b = (seeds["sublattice"] == "B").to_numpy()
+    assert found.loc[b, "converged"].mean() < 0.1
+    assert found.loc[~b, "converged"].all()
+    off = found.loc[~b, ["x", "y"]].to_numpy() - truth[~b]
+    assert np.sqrt((off**2).mean()) < 0.06
+
+
+@pytest.mark.parametrize("known", [0, 2])
+def test_pixels_that_fix_no_model_are_marked(known):
+    image = np.full((40, 44), np.nan)
+    image[:known, :3] = np.arange(3)
+    seeds = seeds_of(grid(3, 3, 11.0, 8.0))
+    found = fit_gaussians(image, seeds)
+    assert not found["converged"].any()
+    np.testing.assert_array_equal(found[["x", "y"]], seeds[["x", "y"]])
+
+
 def test_pixels_that_are_not_finite_do_not_count(isolated):
     image, xy = isolated
     spoiled = image.astype(float)
@@ -283,7 +304,7 @@ def test_the_model_is_drawn_from_the_table():
 
 def test_a_model_needs_a_fit():
     bare = seeds_of(np.array([[5.0, 6.0]]))
-    with pytest.raises(ValueError, match=r"no column sigma_x .* refine_atoms\(\) first"):
+    with pytest.raises(ValueError, match=r"no column sigma_x: .* refine_atoms\(\)"):
         model_image((20, 30), bare)
-    with pytest.raises(ValueError, match="no fitted atom"):
+    with pytest.raises(ValueError, match="a fit of no atom"):
         model_image((20, 30), bare.assign(**dict.fromkeys(FIT_COLUMNS, np.nan)))
