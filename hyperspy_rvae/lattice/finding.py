@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from hyperspy_rvae.lattice.atomap_fits import find_peaks
+from hyperspy_rvae.lattice.atomap_peaks import find_peaks
 from hyperspy_rvae.lattice.peaks import find_blobs, noise_at, strongest, vertex, without_plateaus
 from hyperspy_rvae.lattice.scale import Scale, bright_kind, find_columns_of, measure_scale
 from hyperspy_rvae.lattice.sites import nearest

@@ -6,7 +6,7 @@ import pytest
 from scipy.spatial import KDTree
 
 from hyperspy_rvae.lattice.atomap import image_from_lattice, table_from_lattice, to_atom_lattice
-from hyperspy_rvae.lattice.atomap_fits import find_peaks
+from hyperspy_rvae.lattice.atomap_peaks import find_peaks
 
 FITTED = ["sigma_x", "sigma_y", "rotation", "amplitude"]
 HEIGHT, WIDTH = 70, 95

@@ -1,4 +1,4 @@
-"""The bridge to atomap's engine: its peak search."""
+"""The bridge to atomap's peak search."""
 
 from __future__ import annotations
 
