@@ -24,8 +24,9 @@ def own_steps(  # type: ignore[no-untyped-def]
     logarithm of the precision, and a level.
 
     `steps` has shape (n, 7), `spread` (n, 3): the solution, and the diagonal of the inverse for
-    the precision; NaN where there is none. `weighted` is image less columns times the weights, in which `levels` (n,) are
-    not taken off yet, and `tie` what holds these back, as a curvature. `precision` (n, 3) and `half` (n,) belong to the single columns.
+    the precision; NaN where there is none. `weighted` is image less columns times the weights, in
+    which `levels` (n,) are not taken off yet, and `tie` what holds these back, as a curvature.
+    `precision` (n, 3) and `half` (n,) belong to the single columns.
     """
     rows, columns = weights.shape
     side = 2 * half.max() + 1
