@@ -36,10 +36,10 @@ def fit_gaussians(
 ) -> pd.DataFrame:
     """Fit all columns of an image together.
 
-    The columns are elliptical Gaussians on a smooth background. Those of one sublattice have the
-    same width, those of several the same shape. Where there are several sublattices, or columns
-    of one that touch, the list is taken to be complete between its columns, and they may have
-    tails.
+    The columns are elliptical Gaussians on a smooth background. To be found, those of one
+    sublattice have the same width, those of several the same shape; each is then given its own.
+    Where there are several sublattices, or columns of one that touch, the list is taken to be
+    complete between its columns, and they may have tails.
 
     Parameters
     ----------

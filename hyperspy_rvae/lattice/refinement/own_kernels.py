@@ -14,7 +14,7 @@ UNKNOWNS = 7
 
 @compiled
 def own_steps(  # type: ignore[no-untyped-def]
-    first, last, steps, spread, weighted, weights, xy, levels, precision, shares, narrow, half
+    first, last, steps, spread, weighted, weights, xy, levels, tie, precision, shares, narrow, half
 ):
     """Solve the normal equations of each column by itself.
 
@@ -23,9 +23,10 @@ def own_steps(  # type: ignore[no-untyped-def]
     times its narrowness: the logarithm of the height, moves in widths, the three entries of the
     logarithm of the precision, and a level.
 
-    `steps` and `spread` have shape (n, 7): the solution and the diagonal of the inverse, NaN where
-    there is none. `weighted` is image less columns times the weights, in which `levels` (n,) are
-    not taken off yet. `precision` (n, 3) and `half` (n,) belong to the single columns.
+    `steps` has shape (n, 7), `spread` (n, 3): the solution, and the diagonal of the inverse for
+    the precision; NaN where there is none. `weighted` is image less columns times the weights, in
+    which `levels` (n,) are not taken off yet, and `tie` what holds these back, as a curvature.
+    `precision` (n, 3) and `half` (n,) belong to the single columns.
     """
     rows, columns = weights.shape
     side = 2 * half.max() + 1
@@ -52,6 +53,7 @@ def own_steps(  # type: ignore[no-untyped-def]
                 _add_row(matrix, right, sums, down * v)
             for n in range(7):
                 right[n] -= matrix[6, n] * levels[i]
+        matrix[6, 6] += tie
         _solve(matrix, right, steps[i], spread[i])
 
 
@@ -100,29 +102,15 @@ def _add_row(matrix, right, sums, q):  # type: ignore[no-untyped-def]
     matrix[6, 6] += sums[13]
     right[0] += sums[14]
     right[6] += sums[18]
-    for n in range(1, 6):
-        # Powers of p and q in S p, S q, -S p^2 / 2, -S p q, -S q^2 / 2.
-        factor, power = _monomial(n, q)
-        matrix[n, 0] += factor * ks[power]
-        matrix[6, n] += factor * s[power]
-        right[n] += factor * r[power]
-        for m in range(1, n + 1):
-            other, more = _monomial(m, q)
-            matrix[n, m] += factor * other * ss[power + more]
-
-
-@compiled
-def _monomial(n, q):  # type: ignore[no-untyped-def]
-    """Say what stands before S p^power in a row, and the power."""
-    if n == 1:
-        return 1.0, 1
-    if n == 2:
-        return q, 0
-    if n == 3:
-        return -0.5, 2
-    if n == 4:
-        return -q, 1
-    return -0.5 * q * q, 0
+    # What stands before the powers of p in S p, S q, -S p^2 / 2, -S p q, -S q^2 / 2.
+    factors, powers = (1.0, q, -0.5, -q, -0.5 * q * q), (1, 0, 2, 1, 0)
+    for n in range(5):
+        factor, power = factors[n], powers[n]
+        matrix[n + 1, 0] += factor * ks[power]
+        matrix[6, n + 1] += factor * s[power]
+        right[n + 1] += factor * r[power]
+        for m in range(n + 1):
+            matrix[n + 1, m + 1] += factor * factors[m] * ss[power + powers[m]]
 
 
 @compiled
@@ -154,11 +142,11 @@ def _solve(matrix, right, step, spread):  # type: ignore[no-untyped-def]
             value -= matrix[j, n] * step[j]
         step[n] = value / matrix[n, n]
     # Columns of the inverse factor, whose squares sum to the diagonal of the inverse.
-    for p in range(count):
-        spread[p] = 0.0
+    for p in range(3, 6):
+        spread[p - 3] = 0.0
         for n in range(p, count):
             value = 1.0 if n == p else 0.0
             for j in range(p, n):
                 value -= matrix[n, j] * right[j]
             right[n] = value / matrix[n, n]
-            spread[p] += right[n] ** 2
+            spread[p - 3] += right[n] ** 2

@@ -17,8 +17,9 @@ MIDWAY = 0.5  # of the distance between neighbours, where that is in between
 MOST_ROUNDS = 12
 # Changes of the logarithm of the precision, rms, after which a round is the last. Alone, the next
 # would be the square of it; beside others that move too, it is a share of it.
-SETTLED = {False: 0.06, True: 0.005}
-RESTLESS = 0.2  # such a change of one column; after less, what is still missing is a tenth of it
+SETTLED = {False: 0.1, True: 0.005}
+RESTLESS = 0.25  # such a change of one column; after less, what is still missing is a tenth of it
+TIE = 1e30  # holds a level where columns touch, as it could not be told from their flanks
 LONGEST_STEP = 0.7  # of that logarithm in one round
 LARGEST_CHANGE = 2.0  # of a width, up or down
 VAGUE = 0.2  # relative standard deviation of a width
@@ -98,7 +99,7 @@ class Own:
 
 
 def own_shapes(scene: Scene, state: State, seen: Comparison, *, crowded: bool) -> Own:
-    """Fit each column's own ellipse, height and level.
+    """Fit each column's own ellipse and height, and its level where columns stand alone.
 
     Each round is one Gauss-Newton step of every column by itself, the others taken off as they
     were the round before. Columns that touch both take up what was left between them; where the
@@ -125,11 +126,11 @@ def own_shapes(scene: Scene, state: State, seen: Comparison, *, crowded: bool) -
     part, last = 1.0, np.inf
     for number in range(MOST_ROUNDS):
         rest = seen.weighted if number == 0 else _rest(scene, state, own)
-        steps, spread = np.empty((2, len(half), UNKNOWNS))
-        given = (rest, state.weights, own.xy, own.levels, own.precision)
+        steps, spread = np.empty((len(half), UNKNOWNS)), np.empty((len(half), 3))
+        given = (rest, state.weights, own.xy, own.levels, TIE * crowded, own.precision)
         shape = (*state.kernel.arguments()[1:3], half)
         in_threads(own_steps, len(half), steps, spread, *given, *shape)
-        told &= np.sqrt(np.maximum(spread[:, 3], spread[:, 5])) * noise < 2 * VAGUE
+        told &= np.sqrt(np.maximum(spread[:, 0], spread[:, 2])) * noise < 2 * VAGUE
         step = np.where(told[:, None], part * steps / own.heights[:, None], 0.0)
         own, change = own.moved(step)
         told &= own.like(shared)
