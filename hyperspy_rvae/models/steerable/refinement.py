@@ -11,8 +11,8 @@ from torch import Tensor
 from hyperspy_rvae.models.steerable.likelihood import Likelihood
 from hyperspy_rvae.models.steerable.poses import SHIFT_PRIOR
 
-_STEPS = 4
-_SHORT = (0.002, 0.005, 0.005)  # radians and px; the next step would be much shorter
+_STEPS = 6
+_SHORT = (0.0005, 0.002, 0.002)  # radians and px; the next step would be much shorter
 _LONGEST_TURN, _LONGEST_SHIFT = 0.09, 0.5  # of one step, radians and px
 _BEYOND = 0.7  # px beyond the grid of shifts
 _CIRCLE = math.pi / math.sqrt(3)  # standard deviation of an angle of which nothing is known
@@ -38,10 +38,10 @@ def find(likelihood: Likelihood, a: Tensor, b: Tensor, start: Tensor, noise: flo
 
     From a point ``start`` ``(n,)`` of the grid of shifts and angles, Gauss-Newton steps on the
     pixels of the support, until they are short: with the derivatives F of the posed content f,
-    ``(F F' + s2 / prior) step = F (x - f) - s2 / prior pose``.
+    ``(F F' + s2 / prior) step = F (x - f) - s2 / prior pose``. Each is taken from the nearest
+    shift of the grid, so that the answer does not depend on which one the start was.
     """
     cell, turn = start // len(likelihood.angles), start % len(likelihood.angles)
-    data = a[torch.arange(len(a), device=a.device), cell]
     pose = Pose(
         likelihood.angles[turn],
         likelihood.shifts[cell],
@@ -51,7 +51,7 @@ def find(likelihood: Likelihood, a: Tensor, b: Tensor, start: Tensor, noise: flo
     rows = torch.arange(len(a), device=a.device)
     for _ in range(_STEPS):
         part = Pose(*(column[rows] for column in pose))
-        step = _step(likelihood, data[rows], b[rows], part, noise)
+        step = _step(likelihood, a[rows, part.cell], b[rows], part, noise)
         for column, value in zip(pose, step, strict=True):
             column[rows] = value
         moved = torch.cat([(step.angle - part.angle)[:, None], step.shift - part.shift], 1)
@@ -76,7 +76,7 @@ def _step(likelihood: Likelihood, data: Tensor, b: Tensor, pose: Pose, noise: fl
         pose.angle + change[:, 0].clamp(-_LONGEST_TURN, _LONGEST_TURN),
         shift.clamp(-farthest, farthest),
         noise * torch.linalg.inv(curvature),
-        pose.cell,
+        torch.cdist(shift, likelihood.shifts).argmin(1),
     )
 
 
