@@ -19,7 +19,7 @@ from hyperspy_rvae.lattice.routes import (
 from hyperspy_rvae.lattice.scale import Scale, measure_scale
 from hyperspy_rvae.lattice.table import as_table, replace_sublattice, select_sublattice
 from hyperspy_rvae.signals import record
-from hyperspy_rvae.signals.checks import check_choice, check_image, frame_count, movie_of
+from hyperspy_rvae.signals.checks import check_choice, check_image, frame_count, is_number, movie_of
 from hyperspy_rvae.signals.frames import each_frame
 
 if TYPE_CHECKING:
@@ -155,12 +155,12 @@ def refine(
     """Refine in place; as ``AtomLatticeImage.refine_atoms``."""
     check_image(image)
     check_choice(method, get_args(Refinement), "method")
-    if percent_to_nn is not None and not (_is_number(percent_to_nn) and 0 < percent_to_nn <= 1):
+    if percent_to_nn is not None and not (is_number(percent_to_nn) and 0 < percent_to_nn <= 1):
         raise ValueError(
             f"percent_to_nn must be a fraction above 0 and up to 1, got {percent_to_nn!r}; 0.25 to "
             "0.4 is usual."
         )
-    if mask_radius is not None and not (_is_number(mask_radius) and 1 <= mask_radius < np.inf):
+    if mask_radius is not None and not (is_number(mask_radius) and 1 <= mask_radius < np.inf):
         raise ValueError(f"mask_radius must be a number of pixels from 1, got {mask_radius!r}.")
     if percent_to_nn is not None and mask_radius is not None:
         raise ValueError(
@@ -190,14 +190,14 @@ def _warn_of_failures(table: pd.DataFrame) -> None:
 
 def check_separation(separation: object) -> None:
     """Refuse what is no distance; whether it fits the image is seen with the image."""
-    if separation is not None and not _is_number(separation):
+    if separation is not None and not is_number(separation):
         raise ValueError(f"separation must be a number of pixels, got {separation!r}.")
 
 
 def check_position(position: object) -> tuple[float, float]:
     """Refuse what is no place in a cell."""
     values = tuple(position) if isinstance(position, (tuple, list, np.ndarray)) else ()
-    if len(values) != 2 or not all(_is_number(v) and 0 <= v <= 1 for v in values):
+    if len(values) != 2 or not all(is_number(v) and 0 <= v <= 1 for v in values):
         raise ValueError(
             "position must be two fractions of the cell, each from 0 to 1, such as (0.5, 0.5), "
             f"got {position!r}."
@@ -213,10 +213,6 @@ def _followed_table(image: AtomLatticeImage) -> pd.DataFrame | None:
         if record.has_table(image):
             _logger.warning("the atoms from before are let go: %s", error)
         return None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 def by_frame(image: AtomLatticeImage, table: pd.DataFrame) -> list[pd.DataFrame]:

@@ -39,7 +39,7 @@ def find(likelihood: Likelihood, a: Tensor, b: Tensor, start: Tensor, noise: flo
     From a point ``start`` ``(n,)`` of the grid of shifts and angles, Gauss-Newton steps on the
     pixels of the support, until they are short: with the derivatives F of the posed content f,
     ``(F F' + s2 / prior) step = F (x - f) - s2 / prior pose``. Each is taken from the nearest
-    shift of the grid, so that the answer does not depend on which one the start was.
+    shift of the grid, so that the answer hardly depends on which one the start was.
     """
     cell, turn = start // len(likelihood.angles), start % len(likelihood.angles)
     pose = Pose(
