@@ -18,7 +18,7 @@ from torch import Generator
 from hyperspy_rvae.models import blocks, checks, configuration, fitting, inference, storage
 from hyperspy_rvae.models.course import Callback, Plan, Record
 from hyperspy_rvae.models.inference import AnyNetwork
-from hyperspy_rvae.models.latents import LatentSpace
+from hyperspy_rvae.models.latents import LatentSpace, PosePrior
 
 Invariance = Literal["rotation", "translation"]
 
@@ -42,6 +42,13 @@ class RVAE(TransformerMixin, BaseEstimator):
         about 2 px (1 px in windows below 20 px); corners are drawn as the rim of the disc goes
         on. ``"spatial"``: the decoder of [1]_, whose encoder guesses the pose; slower, and often
         wrong where content looks alike in several poses. For comparison, and for old results.
+    rotation_prior
+        Standard deviation in radians, up to pi, of angles that are normal about 0, wrapped around
+        the circle: for crystals that are nearly aligned, of whose symmetric motifs it then tells
+        which of the angles is meant. None: all angles are alike.
+    translation_prior
+        Standard deviation in pixels of the shifts along x and along y. None: 1.5 px for the
+        steerable decoder, a twentieth of the window's shorter side for the spatial one.
     epochs
         How many times as many subimages are drawn as there are. None: as many as the signal to
         noise asks for at least, and until the loss of those held out, or of all where none are,
@@ -108,6 +115,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         *,
         invariances: Sequence[Invariance] = ("rotation", "translation"),
         decoder: Literal["steerable", "spatial"] = "steerable",
+        rotation_prior: float | None = None,
+        translation_prior: float | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float = 2e-3,
@@ -121,6 +130,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         self.latent_dim = latent_dim
         self.invariances = invariances
         self.decoder = decoder
+        self.rotation_prior = rotation_prior
+        self.translation_prior = translation_prior
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -309,7 +320,9 @@ class RVAE(TransformerMixin, BaseEstimator):
 
     def _space(self) -> LatentSpace:
         turns, moves = "rotation" in self.invariances, "translation" in self.invariances
-        return LatentSpace(int(self.latent_dim), turns, moves)
+        widths = (self.rotation_prior, self.translation_prior)
+        prior = PosePrior(*(None if width is None else float(width) for width in widths))
+        return LatentSpace(int(self.latent_dim), turns, moves, prior)
 
     def _device(self) -> torch.device:
         return checks.choose_device(self.device)

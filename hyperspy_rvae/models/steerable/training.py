@@ -23,7 +23,7 @@ _GRADIENT_NORM = 0.5  # of the loss per pixel
 _HARD_SHARE = 0.3  # of each batch, drawn by misfit
 _HARDEST = 8.0  # robust standard deviations; more does not count
 _EASY = 1.5
-_CENTRING = 0.1
+_CENTRING, _CENTRING_ON_PRIOR = 0.1, 0.4
 _NEARBY = 0.3  # of content's standard deviation
 _STILL_EVERY = 4  # steps
 _STILL = 1000.0 * _STILL_EVERY  # nats per squared pixel that content moves as z changes by one
@@ -134,6 +134,8 @@ class Trainer:
         turns, moves = network.space.rotation, network.space.translation
         lever = [turns * min(network.window) / 4, 1.0 * moves, 1.0 * moves]
         self.lever = network.gain.new_tensor(lever)
+        known = network.space.prior.shift is not None
+        self.centring = _CENTRING_ON_PRIOR if known else _CENTRING
         self.taken, self.warm_up = 0, float(_WARM_UP)
         self.optimiser = torch.optim.Adam(
             network.parameters(), lr=plan.learning_rate, betas=_MOMENTS, fused=True
@@ -178,7 +180,9 @@ class Trainer:
             found = likelihood.evidence(a, b, square, s2, cells)
             motions = likelihood.motions(b)
             drift = (found.offset[:, None] @ motions[:, 1:])[:, 0]
-            gradient = found.gradient + _CENTRING * own[:, None] * drift
+            gradient = found.gradient + self.centring * own[:, None] * drift
+            if likelihood.aligned:
+                gradient += _CENTRING_ON_PRIOR * found.turn[:, None] * motions[:, 0]
         kl = divergence(mean, log_variance)
         weight = self.plan.beta * min(1.0, self.taken / (2 * self.warm_up))
         self.optimiser.zero_grad(set_to_none=True)
