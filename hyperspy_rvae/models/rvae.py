@@ -72,8 +72,9 @@ class RVAE(TransformerMixin, BaseEstimator):
         Names of the latents in the order of the columns: "angle" (radians, counter-clockwise as
         displayed, in (-pi, pi]; a subimage turned by +a has an angle greater by a), "shift_x" and
         "shift_y" (pixels, right and down: the content's displacement from the window's centre),
-        "z1", "z2", .... The origins of angle and shift are the model's own: one for all that
-        looks alike, a convention between motifs that do not.
+        "z1", "z2", .... The origin of the angle is the model's own: each content is turned to
+        overlap the most with the one most like it, which is a mere convention where they share
+        nothing. The origin of the shift is each motif's own.
     history_
         One dict per epoch: ``loss``, ``reconstruction`` and ``divergence`` (nats per subimage on
         the input's scale), ``noise_variance``, and ``validation_loss`` where some are held out.
