@@ -22,14 +22,14 @@ REACH = 4.5
 def ferroelectric(
     cells: tuple[int, int] = (32, 24),
     *,
-    lattice_px: float = 24.0,
-    displacement_px: float = 1.5,
+    lattice_px: float = 16.0,
+    displacement_px: float = 1.0,
     wall_cells: float = 1.0,
     tilt_mrad: float = 8.0,
     thickness_nm: float = 20.0,
     brightness: float = 0.4,
-    jitter_px: float = 0.1,
-    dose: float = 100.0,
+    jitter_px: float = 0.05,
+    dose: float = 200.0,
     seed: int = 0,
 ) -> tuple[AtomLatticeImage, pd.DataFrame]:
     """Perovskite [001] with domains of four polarizations, in a foil that is bent.
