@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -45,6 +46,7 @@ class AtomSubimages(Signal2D):
         *,
         max_subimages: int | None = None,
         seed: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         show_progressbar: bool | None = None,
         **parameters: Any,
     ) -> AtomLatents:
@@ -58,6 +60,10 @@ class AtomSubimages(Signal2D):
             Train on that many subimages, drawn at random; if not given, on all.
         seed
             For the draw and the training; the same seed gives the same result.
+        checkpoint
+            File to keep the training's state in. If the process dies, the same call goes on from
+            there, and ends with the model that it would have had. The file stays at the end;
+            delete it when the result is saved.
         show_progressbar
             If not given, HyperSpy's preference.
         **parameters
@@ -73,11 +79,11 @@ class AtomSubimages(Signal2D):
         Raises
         ------
         ValueError
-            If there are fewer than ten subimages, pixels are not finite, or a parameter is
-            impossible.
+            If there are fewer than ten subimages, pixels are not finite, a parameter is
+            impossible, or `checkpoint` is of another training.
         """
         parameters = {"latent_dim": latent_dim, "seed": seed, **parameters}
-        return fit_and_encode(self, parameters, max_subimages, show_progressbar)
+        return fit_and_encode(self, parameters, max_subimages, show_progressbar, checkpoint)
 
     def fit_vae(
         self,
@@ -85,6 +91,7 @@ class AtomSubimages(Signal2D):
         *,
         max_subimages: int | None = None,
         seed: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         show_progressbar: bool | None = None,
         **parameters: Any,
     ) -> AtomLatents:
@@ -93,6 +100,7 @@ class AtomSubimages(Signal2D):
             latent_dim,
             max_subimages=max_subimages,
             seed=seed,
+            checkpoint=checkpoint,
             show_progressbar=show_progressbar,
             **{"invariances": (), **parameters},
         )
