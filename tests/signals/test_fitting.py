@@ -225,7 +225,7 @@ def test_a_training_that_was_stopped_goes_on(subimages, tmp_path, monkeypatch, c
     whole = subimages.fit_rvae(**options | {"seed": z.model.seed_})
     np.testing.assert_array_equal(np.asarray(z.data), np.asarray(whole.data))
     assert z.model.history_ == whole.model.history_
-    with pytest.raises(ValueError, match="these differ: invariances .*, latent_dim"):
+    with pytest.raises(ValueError, match=r"these differ: invariances .*, latent_dim"):
         subimages.fit_vae(**options | {"latent_dim": 2}, checkpoint=path)
 
 
