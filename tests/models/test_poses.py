@@ -88,7 +88,7 @@ def test_a_prior_for_the_spatial_decoder(aligned):
 
 @pytest.mark.parametrize("width", [0.05, 0.5, 2.0, 3.1])
 def test_prior_of_angles_and_shifts(width):
-    space = LatentSpace(2, True, True, PosePrior(width, 0.6))
+    space = LatentSpace(2, True, True, prior=PosePrior(width, 0.6))
     shifts, angles = poses.shifts((25, 25), space), poses.angles(space)
     prior = poses.log_prior(shifts, angles, space).exp().numpy().astype(float)
     assert prior.sum() == pytest.approx(1, rel=1e-4)
@@ -101,7 +101,7 @@ def test_prior_of_angles_and_shifts(width):
 
 @pytest.mark.parametrize(("width", "reach"), [(None, 2.0), (3.0, 2.0), (0.4, 1.0), (0.01, 0.5)])
 def test_a_narrow_prior_needs_no_far_shifts(width, reach):
-    space = LatentSpace(2, True, True, PosePrior(None, width))
+    space = LatentSpace(2, True, True, prior=PosePrior(None, width))
     assert poses.shifts((25, 25), space).max().item() == pytest.approx(reach)
 
 
@@ -125,7 +125,7 @@ def test_wrapped_normal_integrates_to_one():
 def test_priors_in_the_bound():
     mean, std = torch.randn(5, 6), torch.rand(5, 6) + 0.1
     free = Network((7, 9), LatentSpace(3, True, True))
-    bound = Network((7, 9), LatentSpace(3, True, True, PosePrior(0.4, 0.35)))
+    bound = Network((7, 9), LatentSpace(3, True, True, prior=PosePrior(0.4, 0.35)))
     more = divergence(bound, mean, std) - divergence(free, mean, std)
     truth = kl_wrapped_normal(mean[:, 0], std[:, 0], 0.4) - kl_circle(std[:, 0])
     torch.testing.assert_close(more, truth)  # 0.35 px is what seven pixels have anyway
