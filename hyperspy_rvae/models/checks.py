@@ -13,7 +13,7 @@ from scipy.sparse import issparse
 
 SMALLEST_WINDOW = 5
 FEWEST_SUBIMAGES = 10
-INVARIANCES = ("rotation", "translation")
+INVARIANCES = ("rotation", "translation", "scale")
 DECODERS = ("steerable", "spatial")
 LARGEST_STEERABLE = 128
 
@@ -181,7 +181,11 @@ def check_latents(Z: Any, names: tuple[str, ...]) -> np.ndarray:
             f"got {Z.shape}"
         )
     with np.errstate(over="ignore"):
-        return _finite("Z", Z.astype(np.float32))
+        Z = _finite("Z", Z.astype(np.float32))
+    if "scale" in names and not (Z[:, names.index("scale")] > 0).all():
+        smallest = Z[:, names.index("scale")].min()
+        raise ValueError(f"scales in Z must be positive, got {smallest:g}; 1 is the usual size")
+    return Z
 
 
 def _numeric(name: str, values: Any) -> np.ndarray:

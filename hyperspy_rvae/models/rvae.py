@@ -21,7 +21,7 @@ from hyperspy_rvae.models.course import Callback, Plan, Record
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace, PosePrior
 
-Invariance = Literal["rotation", "translation"]
+Invariance = Literal["rotation", "translation", "scale"]
 
 
 class RVAE(TransformerMixin, BaseEstimator):
@@ -37,7 +37,8 @@ class RVAE(TransformerMixin, BaseEstimator):
     latent_dim
         How many content latents, z1, z2, ....
     invariances
-        ``"rotation"``, ``"translation"``, both or neither.
+        Any of ``"rotation"``, ``"translation"`` and ``"scale"``, or none. Scales differ by up to
+        20 % or so either way; they make training and reading several times as slow.
     decoder
         ``"steerable"``, which sees the disc that fits into the window, and finds shifts of up to
         about 2 px (1 px in windows below 20 px); corners are drawn as the rim of the disc goes
@@ -260,10 +261,12 @@ class RVAE(TransformerMixin, BaseEstimator):
         """What each latent changes, shape ``(latents, pixels)``: a picture, and not a basis.
 
         The image decoded one standard deviation of the training data above zero, less the one
-        below, all other latents being zero; an angle goes at most a quarter turn either way.
+        below, all other latents being zero; an angle goes at most a quarter turn either way, and
+        a scale is about one.
         """
-        steps = np.diag(self._fitted().spread.numpy())
-        change = self.inverse_transform(steps) - self.inverse_transform(-steps)
+        network = self._fitted()
+        steps, rest = np.diag(network.spread.numpy()), network.space.at_rest
+        change = self.inverse_transform(rest + steps) - self.inverse_transform(rest - steps)
         return change.reshape(len(steps), -1)
 
     def configuration(self) -> str:
@@ -345,7 +348,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         turns, moves = "rotation" in self.invariances, "translation" in self.invariances
         widths = (self.rotation_prior, self.translation_prior)
         prior = PosePrior(*(None if width is None else float(width) for width in widths))
-        return LatentSpace(int(self.latent_dim), turns, moves, prior=prior)
+        grows = "scale" in self.invariances
+        return LatentSpace(int(self.latent_dim), turns, moves, grows, prior=prior)
 
     def _device(self) -> torch.device:
         return checks.choose_device(self.device)
