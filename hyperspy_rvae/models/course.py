@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from hyperspy_rvae.models.divergence import Cost
+
 Record = dict[str, float]
 Callback = Callable[[int, Record], object]
 
@@ -23,7 +25,7 @@ class Plan:
     epochs: int | None
     batch_size: int | None
     learning_rate: float
-    beta: float
+    cost: Cost
     validation_fraction: float
     patience: int | None
 

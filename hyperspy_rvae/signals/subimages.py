@@ -43,6 +43,7 @@ class AtomSubimages(Signal2D):
         self,
         latent_dim: int = 2,
         *,
+        condition: Any = None,
         max_subimages: int | None = None,
         seed: int | None = None,
         show_progressbar: bool | None = None,
@@ -54,6 +55,12 @@ class AtomSubimages(Signal2D):
         ----------
         latent_dim
             Number of content latents, besides angle and shift.
+        condition
+            What is known of each atom, so that the content latents need not say it: the name of a
+            column of the table, such as "sublattice", or a list of names of columns of numbers;
+            or an array, row for row with the atom axis. Text and integers are labels, floats are
+            continuous values. An array becomes the column ``condition`` of the latents' table; a
+            dask array is computed block by block and is not kept.
         max_subimages
             Train on that many subimages, drawn at random; if not given, on all.
         seed
@@ -73,16 +80,17 @@ class AtomSubimages(Signal2D):
         Raises
         ------
         ValueError
-            If there are fewer than ten subimages, pixels are not finite, or a parameter is
-            impossible.
+            If there are fewer than ten subimages, pixels are not finite, a parameter is
+            impossible, or the condition is missing for an atom or the same for all.
         """
         parameters = {"latent_dim": latent_dim, "seed": seed, **parameters}
-        return fit_and_encode(self, parameters, max_subimages, show_progressbar)
+        return fit_and_encode(self, parameters, max_subimages, show_progressbar, condition)
 
     def fit_vae(
         self,
         latent_dim: int = 2,
         *,
+        condition: Any = None,
         max_subimages: int | None = None,
         seed: int | None = None,
         show_progressbar: bool | None = None,
@@ -91,19 +99,23 @@ class AtomSubimages(Signal2D):
         """Fit a VAE without invariances, and encode all subimages; see :meth:`fit_rvae`."""
         return self.fit_rvae(
             latent_dim,
+            condition=condition,
             max_subimages=max_subimages,
             seed=seed,
             show_progressbar=show_progressbar,
             **{"invariances": (), **parameters},
         )
 
-    def encode(self, model: RVAE) -> AtomLatents:
+    def encode(self, model: RVAE, *, condition: Any = None) -> AtomLatents:
         """Encode every subimage with a fitted model; stays lazy if the subimages are.
 
         Parameters
         ----------
         model
             Fitted to windows of the same size.
+        condition
+            For a model that was fitted with one, as in :meth:`fit_rvae`. If not given, the columns
+            of the table that have the names of those that the model was fitted with.
 
         Returns
         -------
@@ -116,9 +128,9 @@ class AtomSubimages(Signal2D):
         TypeError
             If `model` is not one of ``hyperspy_rvae.models``.
         ValueError
-            If it was fitted to windows of another size.
+            If it was fitted to windows of another size, or with a condition that is not there.
         """
-        return encode(self, model)
+        return encode(self, model, condition)
 
 
 class LazyAtomSubimages(LazySignal2D, AtomSubimages):
