@@ -9,6 +9,8 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
+from hyperspy_rvae.models.checks import check_rows
+
 # One forward pass at a time: it uses all cores, and dask's threads would fight for them.
 _forward = threading.Lock()
 
@@ -26,6 +28,11 @@ def draw(X: Any, most: int | None, seed: int) -> Any:
             return X.iloc[np.sort(drawn)]
         X = (X if isinstance(X, da.Array) else np.asarray(X))[np.sort(drawn)]
     return X.compute() if isinstance(X, da.Array) else X
+
+
+def draw_beside(name: str, given: Any, X: Any, most: int | None, seed: int) -> Any:
+    """Draw what is given for each of the subimages as they are drawn; None stays None."""
+    return None if given is None else draw(check_rows(name, given, len(X)), most, seed)
 
 
 def encode(X: da.Array, condition: Any, encode_block: Encode, latents: int) -> da.Array:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+import dask.array as da
 import numpy as np
 import pandas as pd
 
@@ -138,6 +139,13 @@ def codes(model: Condition | None, condition: Any, count: int) -> np.ndarray:
     if condition is None:
         raise ValueError(f"condition is missing: the model was fitted with {model}; give it")
     return model.codes(check_rows("condition", condition, count))
+
+
+def checked(model: Condition | None, condition: Any, count: int) -> Any:
+    """Condition of so many subimages that are not in memory, checked as far as it is itself."""
+    if condition is None or not isinstance(condition, da.Array):
+        codes(model, condition, count)
+    return None if condition is None else check_rows("condition", condition, count)
 
 
 def restore(found: Any) -> Condition:

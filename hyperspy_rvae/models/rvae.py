@@ -183,9 +183,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be a function of epoch and record, got {callback!r}")
         seed = secrets.randbits(32) if self.seed is None else int(self.seed)
-        if condition is not None:
-            rows = checks.check_rows("condition", condition, len(X))
-            condition = blocks.draw(rows, self.max_subimages, seed)
+        condition = blocks.draw_beside("condition", condition, X, self.max_subimages, seed)
         learned = None if condition is None else conditions.learn(condition)
         pixels, window = checks.check_new_subimages(blocks.draw(X, self.max_subimages, seed))
         checks.check_decoder(self.decoder, window)
@@ -201,9 +199,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         self, X: Any, y: Any = None, *, condition: Any = None, callback: Callback | None = None
     ) -> Any:
         """Learn from subimages and give their latents; as `fit`, and then `transform`."""
-        return self.fit(X, y, condition=condition, callback=callback).transform(
-            X, condition=condition
-        )
+        self.fit(X, y, condition=condition, callback=callback)
+        return self.transform(X, condition=condition)
 
     @overload
     def transform(
@@ -234,11 +231,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         network = self._fitted()
         if isinstance(X, da.Array):
             checks.check_window(X.shape, network.window)
-            if not isinstance(condition, da.Array):
-                conditions.codes(self.condition_, condition, len(X))
-                condition = (
-                    None if condition is None else checks.check_rows("condition", condition, len(X))
-                )
+            condition = conditions.checked(self.condition_, condition, len(X))
             both = blocks.encode(X, condition, self._encode, len(self.latent_names_))
             values, std = both[:, : both.shape[1] // 2], both[:, both.shape[1] // 2 :]
         else:
