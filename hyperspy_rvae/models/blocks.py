@@ -2,43 +2,53 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+import sys
+import uuid
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 
-# One forward pass at a time: it uses all cores, and dask's threads would fight for them.
-_forward = threading.Lock()
+from hyperspy_rvae.models.threads import alone
 
-Encode = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+_MESSAGE = 10_000_000  # bytes; what is larger is not sent with the graph
+
+
+def drawn(count: int, most: int | None, seed: int) -> np.ndarray | None:
+    """Ascending numbers of `most` of so many subimages, without replacement; None for all."""
+    if most is None or most >= count:
+        return None
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
 
 
 def draw(X: Any, most: int | None, seed: int) -> Any:
     """Subimages to learn from, in memory: all, or `most` of them drawn without replacement."""
-    if most is not None and most < len(X):
-        drawn = np.random.default_rng(seed).choice(len(X), most, replace=False)
-        X = (X if isinstance(X, da.Array) else np.asarray(X))[np.sort(drawn)]
+    rows = drawn(len(X), most, seed)
+    if rows is not None:
+        X = (X if isinstance(X, da.Array) else np.asarray(X))[rows]
     return X.compute() if isinstance(X, da.Array) else X
 
 
-def encode(X: da.Array, encode_block: Encode, latents: int) -> da.Array:
+def encode(X: da.Array, model: Any, latents: int) -> da.Array:
     """Latents and then their standard deviations, ``(n, 2 * latents)``, in the chunks of X.
+
+    Each chunk is encoded in one thread, that of its task; so the scheduler, or the worker, says
+    how many are at work at once. The model is one task, which every machine is sent once.
 
     Parameters
     ----------
     X
         Subimages, shape ``(n, height, width)`` or ``(n, height * width)``.
-    encode_block
-        Gives both for subimages in memory.
+    model
+        A fitted estimator, whose ``transform`` gives both for subimages in memory.
     latents
         How many there are.
     """
     return X.rechunk(dict.fromkeys(range(1, X.ndim), -1)).map_blocks(
         _encode_block,
-        encode_block,
-        latents,
+        model=_sent(model),
+        columns=2 * latents,
         drop_axis=tuple(range(1, X.ndim)),
         new_axis=1,
         chunks=(X.chunks[0], (2 * latents,)),
@@ -47,8 +57,21 @@ def encode(X: da.Array, encode_block: Encode, latents: int) -> da.Array:
     )
 
 
-def _encode_block(X: np.ndarray, encode_block: Encode, latents: int) -> np.ndarray:
+def _sent(model: Any) -> Any:
+    """Make a model a task; where it is large and a cluster is there, bring it to the workers."""
+    size = sum(value.nbytes for value in model.weights().values())
+    if size > _MESSAGE and "distributed" in sys.modules:
+        from distributed import get_client
+
+        try:
+            return get_client().scatter(model, broadcast=True, hash=False)
+        except ValueError:  # there is no cluster
+            pass
+    return dask.delayed(model, name=f"model-{uuid.uuid4().hex}", traverse=False)
+
+
+def _encode_block(X: np.ndarray, model: Any, columns: int) -> np.ndarray:
     if not len(X):
-        return np.empty((0, 2 * latents), np.float32)
-    with _forward:
-        return np.concatenate(encode_block(X), axis=1)
+        return np.empty((0, columns), np.float32)
+    with alone():
+        return np.concatenate(model.transform(X, return_std=True), axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -217,7 +218,8 @@ def _followed_table(image: AtomLatticeImage) -> pd.DataFrame | None:
 
 def by_frame(image: AtomLatticeImage, table: pd.DataFrame) -> list[pd.DataFrame]:
     """Give the table of each frame, empty where a frame has no atoms."""
-    return [table[table["frame"] == frame] for frame in range(frame_count(image))]
+    ends = np.searchsorted(table["frame"], np.arange(frame_count(image) + 1))
+    return [table.iloc[first:end] for first, end in itertools.pairwise(ends)]
 
 
 def store(image: AtomLatticeImage, table: pd.DataFrame) -> None:

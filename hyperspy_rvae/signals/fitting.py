@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
-from dask.diagnostics import ProgressBar
 from tqdm.auto import tqdm
 
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import atom_axis, like
+from hyperspy_rvae.signals.computing import compute
 from hyperspy_rvae.signals.frames import wants_progress
+from hyperspy_rvae.subimages.stack import take
 
 if TYPE_CHECKING:
     from hyperspy_rvae.models import RVAE
@@ -29,7 +29,7 @@ def fit_and_encode(
 ) -> AtomLatents:
     """Fit a model with the given parameters to (a share of) the subimages and encode all."""
     from hyperspy_rvae.models import RVAE
-    from hyperspy_rvae.models.blocks import draw
+    from hyperspy_rvae.models.blocks import drawn
     from hyperspy_rvae.models.checks import check_parameters
 
     show = wants_progress(show_progressbar)
@@ -39,8 +39,10 @@ def fit_and_encode(
     check_parameters(model.get_params(deep=False))
     windows = windows_of(subimages)
     check_count(len(windows))
-    with ProgressBar() if show else contextlib.nullcontext():
-        windows = draw(windows, max_subimages, model.seed)
+    rows = drawn(len(windows), max_subimages, model.seed)
+    windows = windows if rows is None else take(windows, rows)
+    if isinstance(windows, da.Array):
+        windows = compute([windows], show=show)[0]
     with tqdm(
         total=parameters.get("epochs"), desc="training", unit="epoch", disable=not show
     ) as bar:

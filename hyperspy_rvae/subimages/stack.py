@@ -2,14 +2,72 @@
 
 from __future__ import annotations
 
-import dask
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
 import dask.array as da
 import numpy as np
 import pandas as pd
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from hyperspy_rvae.subimages.windows import cut_windows
 
-AT_ONCE = 2**24
+AT_ONCE = 2**24  # pixels of windows that one task cuts
+JOINED = 2**23  # bytes; frames in smaller chunks are read together, so that tasks stay few
+
+
+class Cuts(MaterializedLayer):
+    """The tasks that cut windows, one a block, and what they are cut from.
+
+    Parameters
+    ----------
+    movie
+        Shape ``(frames, height, width)``, whole frames in each chunk.
+    frame, xy
+        Frame and position of each window, shapes ``(n,)`` and ``(n, 2)``; frames ascend.
+    size, order
+        As in :func:`cut_stack`.
+    """
+
+    def __init__(
+        self, movie: da.Array, frame: np.ndarray, xy: np.ndarray, size: int, order: int
+    ) -> None:
+        self.movie: Any = movie
+        self.frame, self.xy, self.size, self.order = frame, xy, size, order
+        self.name = f"windows-{uuid.uuid4().hex}"
+        self.lengths: list[int] = []
+        tasks = {}
+        for block, first, rows in self._parts():
+            place = (self.name, len(self.lengths), 0, 0)
+            key = (movie.name, block, 0, 0)
+            of = frame[rows] - first
+            tasks[place] = (cut_block, key, of, xy[rows], size, order, first)
+            self.lengths.append(rows.stop - rows.start)
+        super().__init__(tasks)
+
+    def array(self) -> da.Array:
+        """Give the windows that the tasks cut, shape ``(n, size, size)``."""
+        if not self.lengths:
+            return da.empty((0, self.size, self.size), dtype=np.float32)
+        graph = HighLevelGraph.from_collections(self.name, self, dependencies=[self.movie])
+        chunks = (tuple(self.lengths), (self.size,), (self.size,))
+        return da.Array(graph, self.name, chunks, dtype=np.float32)
+
+    def only(self, rows: np.ndarray) -> da.Array:
+        """Cut only some of the windows, by ascending number."""
+        chosen = Cuts(self.movie, self.frame[rows], self.xy[rows], self.size, self.order)
+        return chosen.array()
+
+    def _parts(self) -> Iterator[tuple[int, int, slice]]:
+        """Each block's number, its first frame and windows of it, up to 64 MB of them."""
+        ends = np.cumsum(self.movie.chunks[0])
+        step = max(1, AT_ONCE // self.size**2)
+        for block, end in enumerate(ends):
+            first = int(end) - self.movie.chunks[0][block]
+            start, stop = np.searchsorted(self.frame, [first, end])
+            for k in range(start, stop, step):
+                yield block, first, slice(k, min(k + step, int(stop)))
 
 
 def cut_stack(
@@ -37,17 +95,26 @@ def cut_stack(
     frame, xy = table["frame"].to_numpy(), table[["x", "y"]].to_numpy()
     if not isinstance(movie, da.Array):
         return cut_block(movie, frame, xy, size, order)
-    whole = movie.rechunk({1: -1, 2: -1})
-    ends = np.cumsum(whole.chunks[0])
-    starts = ends - whole.chunks[0]
-    parts = []
-    for block, first, end in zip(whole.to_delayed().ravel(), starts, ends, strict=True):
-        for rows in _pieces(frame, first, end, size):
-            cut = dask.delayed(cut_block)(
-                block, frame[rows] - first, xy[rows], size, order, int(first)
-            )
-            parts.append(da.from_delayed(cut, (rows.stop - rows.start, size, size), np.float32))
-    return da.concatenate(parts) if parts else da.empty((0, size, size), dtype=np.float32)
+    return Cuts(joined(movie), frame, xy, size, order).array()
+
+
+def take(windows: np.ndarray | da.Array, rows: np.ndarray) -> np.ndarray | da.Array:
+    """Take windows by ascending number; where they are cut lazily, only these are cut."""
+    layers = getattr(getattr(windows, "dask", None), "layers", {})
+    cuts = layers.get(getattr(windows, "name", None))
+    return cuts.only(rows) if isinstance(cuts, Cuts) else windows[rows]
+
+
+def joined(movie: da.Array) -> da.Array:
+    """Bring a movie into chunks of whole frames, small ones put together."""
+    least = max(1, JOINED // (movie.dtype.itemsize * int(np.prod(movie.shape[1:]))))
+    lengths = [0]
+    for length in movie.chunks[0]:
+        if lengths[-1] + length <= least or not lengths[-1]:
+            lengths[-1] += length
+        else:
+            lengths.append(length)
+    return movie.rechunk((tuple(lengths), -1, -1))
 
 
 def cut_block(
@@ -84,10 +151,3 @@ def cut_block(
             )
         windows[rows] = cut_windows(movie[k], xy[rows], size, order)
     return windows
-
-
-def _pieces(frame: np.ndarray, first: int, end: int, size: int) -> list[slice]:
-    """Slices of the atoms in frames `first` to `end`, of up to 64 MB of windows each."""
-    start, stop = np.searchsorted(frame, [first, end])
-    step = max(1, AT_ONCE // size**2)
-    return [slice(k, min(k + step, stop)) for k in range(start, stop, step)]

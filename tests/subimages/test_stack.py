@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hyperspy_rvae.subimages.stack import cut_stack
+from hyperspy_rvae.subimages.stack import cut_block, cut_stack, joined, take
 
 FRAMES, HEIGHT, WIDTH, SIZE = 5, 30, 42, 7
 
@@ -59,3 +59,37 @@ def test_a_bad_frame_is_named(table, counted):
     pixels[3, 2, 1] = np.nan
     with pytest.raises(ValueError, match="frame 3 has 1 pixels that are NaN"):
         cut_stack(da.from_array(pixels, chunks=(2, -1, -1)), table, SIZE).compute()
+
+
+def test_only_what_is_taken_is_cut(table, counted, monkeypatch):
+    monkeypatch.setattr("hyperspy_rvae.subimages.stack.JOINED", 0)
+    movie, pixels, read = counted
+    windows = cut_stack(movie, table, SIZE)
+    rows = np.flatnonzero(table["frame"] == 4)[1:]
+    taken = take(windows, rows)
+    np.testing.assert_array_equal(taken.compute(), cut_stack(pixels, table, SIZE)[rows])
+    assert read == [4]
+    cut = []
+    whole = cut_block
+    monkeypatch.setattr(
+        "hyperspy_rvae.subimages.stack.cut_block",
+        lambda *given: cut.append(len(given[1])) or whole(*given),
+    )
+    take(cut_stack(movie, table, SIZE), np.array([0, 5, 28])).compute()
+    assert sum(cut) == 3
+
+
+def test_windows_from_elsewhere_are_taken_as_well(table):
+    windows = np.random.default_rng(0).random((11, SIZE, SIZE))
+    rows = np.array([2, 7])
+    np.testing.assert_array_equal(take(windows, rows), windows[rows])
+    lazy = da.from_array(windows, chunks=(4, -1, -1))
+    np.testing.assert_array_equal(take(lazy, rows).compute(), windows[rows])
+
+
+def test_frames_in_small_chunks_are_read_together(monkeypatch):
+    movie = da.zeros((23, 8, 10), chunks=(1, 4, 10), dtype=np.float32)
+    monkeypatch.setattr("hyperspy_rvae.subimages.stack.JOINED", 5 * 8 * 10 * 4)
+    assert joined(movie).chunks == ((5, 5, 5, 5, 3), (8,), (10,))
+    long = movie.rechunk((9, -1, -1))
+    assert joined(long).chunks[0] == (9, 9, 5)
