@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import dask
@@ -12,7 +14,9 @@ import numpy as np
 
 from hyperspy_rvae.models.threads import alone
 
-_MESSAGE = 10_000_000  # bytes; what is larger is not sent with the graph
+_MESSAGE = 10_000_000  # bytes; a larger model is not sent with the graph
+
+Encode = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def drawn(count: int, most: int | None, seed: int) -> np.ndarray | None:
@@ -30,25 +34,25 @@ def draw(X: Any, most: int | None, seed: int) -> Any:
     return X.compute() if isinstance(X, da.Array) else X
 
 
-def encode(X: da.Array, model: Any, latents: int) -> da.Array:
+def encode(X: da.Array, encode_block: Encode, latents: int) -> da.Array:
     """Latents and then their standard deviations, ``(n, 2 * latents)``, in the chunks of X.
 
-    Each chunk is encoded in one thread, that of its task; so the scheduler, or the worker, says
-    how many are at work at once. The model is one task, which every machine is sent once.
+    Each chunk is encoded in one thread, that of its task: the scheduler, or the worker, says how
+    many are at work at once. The model is a task of its own, which every worker is sent once.
 
     Parameters
     ----------
     X
         Subimages, shape ``(n, height, width)`` or ``(n, height * width)``.
-    model
-        A fitted estimator, whose ``transform`` gives both for subimages in memory.
+    encode_block
+        Gives both for subimages in memory.
     latents
         How many there are.
     """
     return X.rechunk(dict.fromkeys(range(1, X.ndim), -1)).map_blocks(
         _encode_block,
-        model=_sent(model),
-        columns=2 * latents,
+        encode_block=sent(encode_block),
+        latents=latents,
         drop_axis=tuple(range(1, X.ndim)),
         new_axis=1,
         chunks=(X.chunks[0], (2 * latents,)),
@@ -57,21 +61,20 @@ def encode(X: da.Array, model: Any, latents: int) -> da.Array:
     )
 
 
-def _sent(model: Any) -> Any:
-    """Make a model a task; where it is large and a cluster is there, bring it to the workers."""
-    size = sum(value.nbytes for value in model.weights().values())
-    if size > _MESSAGE and "distributed" in sys.modules:
+def sent(encode_block: Encode) -> Any:
+    """Make it a task; where it is large and there is a cluster, bring it to the workers now."""
+    if "distributed" in sys.modules and len(pickle.dumps(encode_block)) > _MESSAGE:
         from distributed import get_client
 
         try:
-            return get_client().scatter(model, broadcast=True, hash=False)
+            return get_client().scatter(encode_block, broadcast=True, hash=False)
         except ValueError:  # there is no cluster
             pass
-    return dask.delayed(model, name=f"model-{uuid.uuid4().hex}", traverse=False)
+    return dask.delayed(encode_block, name=f"model-{uuid.uuid4().hex}", traverse=False)
 
 
-def _encode_block(X: np.ndarray, model: Any, columns: int) -> np.ndarray:
+def _encode_block(X: np.ndarray, encode_block: Encode, latents: int) -> np.ndarray:
     if not len(X):
-        return np.empty((0, columns), np.float32)
+        return np.empty((0, 2 * latents), np.float32)
     with alone():
-        return np.concatenate(model.transform(X, return_std=True), axis=1)
+        return np.concatenate(encode_block(X), axis=1)

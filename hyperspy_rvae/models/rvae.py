@@ -180,7 +180,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         network = self._fitted()
         if isinstance(X, da.Array):
             checks.check_window(X.shape, network.window)
-            both = blocks.encode(X, self, len(self.latent_names_))
+            both = blocks.encode(X, self._encode, len(self.latent_names_))
             values, std = both[:, : both.shape[1] // 2], both[:, both.shape[1] // 2 :]
         else:
             values, std = self._encode(X)

@@ -8,7 +8,6 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-import pandas as pd
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from hyperspy_rvae.subimages.windows import cut_windows
@@ -24,25 +23,28 @@ class Cuts(MaterializedLayer):
     ----------
     movie
         Shape ``(frames, height, width)``, whole frames in each chunk.
-    frame, xy
-        Frame and position of each window, shapes ``(n,)`` and ``(n, 2)``; frames ascend.
+    ends
+        Number of the first window of each frame, and at last the number of all; shape
+        ``(frames + 1,)``.
+    xy
+        Position of each window, shape ``(n, 2)``, frame after frame.
     size, order
         As in :func:`cut_stack`.
     """
 
     def __init__(
-        self, movie: da.Array, frame: np.ndarray, xy: np.ndarray, size: int, order: int
+        self, movie: da.Array, ends: np.ndarray, xy: np.ndarray, size: int, order: int
     ) -> None:
         self.movie: Any = movie
-        self.frame, self.xy, self.size, self.order = frame, xy, size, order
+        self.ends, self.xy, self.size, self.order = ends, xy, size, order
         self.name = f"windows-{uuid.uuid4().hex}"
         self.lengths: list[int] = []
         tasks = {}
-        for block, first, rows in self._parts():
+        for block, frames, rows in self._parts():
+            counts = np.diff(np.clip(ends[frames.start : frames.stop + 1], rows.start, rows.stop))
             place = (self.name, len(self.lengths), 0, 0)
             key = (movie.name, block, 0, 0)
-            of = frame[rows] - first
-            tasks[place] = (cut_block, key, of, xy[rows], size, order, first)
+            tasks[place] = (cut_block, key, counts, xy[rows], size, order, frames.start)
             self.lengths.append(rows.stop - rows.start)
         super().__init__(tasks)
 
@@ -56,31 +58,33 @@ class Cuts(MaterializedLayer):
 
     def only(self, rows: np.ndarray) -> da.Array:
         """Cut only some of the windows, by ascending number."""
-        chosen = Cuts(self.movie, self.frame[rows], self.xy[rows], self.size, self.order)
-        return chosen.array()
+        ends = np.searchsorted(rows, self.ends)
+        return Cuts(self.movie, ends, self.xy[rows], self.size, self.order).array()
 
-    def _parts(self) -> Iterator[tuple[int, int, slice]]:
-        """Each block's number, its first frame and windows of it, up to 64 MB of them."""
-        ends = np.cumsum(self.movie.chunks[0])
-        step = max(1, AT_ONCE // self.size**2)
-        for block, end in enumerate(ends):
-            first = int(end) - self.movie.chunks[0][block]
-            start, stop = np.searchsorted(self.frame, [first, end])
+    def _parts(self) -> Iterator[tuple[int, slice, slice]]:
+        """Each block's number, its frames and windows of it, up to 64 MB of them."""
+        step, first = max(1, AT_ONCE // self.size**2), 0
+        for block, length in enumerate(self.movie.chunks[0]):
+            frames = slice(first, first + length)
+            first = frames.stop
+            start, stop = int(self.ends[frames.start]), int(self.ends[frames.stop])
             for k in range(start, stop, step):
-                yield block, first, slice(k, min(k + step, int(stop)))
+                yield block, frames, slice(k, min(k + step, stop))
 
 
 def cut_stack(
-    movie: np.ndarray | da.Array, table: pd.DataFrame, size: int, order: int = 3
+    movie: np.ndarray | da.Array, frame: np.ndarray, xy: np.ndarray, size: int, order: int = 3
 ) -> np.ndarray | da.Array:
-    """Windows around all atoms of a movie, in the order of the table.
+    """Windows around all atoms of a movie, in their order.
 
     Parameters
     ----------
     movie
         Shape ``(frames, height, width)``.
-    table
-        Columns ``frame``, ``x``, ``y``; sorted by frame.
+    frame
+        Frame of each atom, shape ``(n,)``, ascending.
+    xy
+        Positions, shape ``(n, 2)``, pixels.
     size
         Side of the window in pixels.
     order
@@ -92,10 +96,10 @@ def cut_stack(
         Shape ``(n, size, size)``, float32. A dask movie gives a dask array of known chunks that
         never mix the frames of two chunks of the movie, each of which is read once.
     """
-    frame, xy = table["frame"].to_numpy(), table[["x", "y"]].to_numpy()
+    ends = np.searchsorted(frame, np.arange(len(movie) + 1))
     if not isinstance(movie, da.Array):
-        return cut_block(movie, frame, xy, size, order)
-    return Cuts(joined(movie), frame, xy, size, order).array()
+        return cut_block(movie, np.diff(ends), xy, size, order)
+    return Cuts(joined(movie), ends, xy, size, order).array()
 
 
 def take(windows: np.ndarray | da.Array, rows: np.ndarray) -> np.ndarray | da.Array:
@@ -118,7 +122,7 @@ def joined(movie: da.Array) -> da.Array:
 
 
 def cut_block(
-    movie: np.ndarray, frame: np.ndarray, xy: np.ndarray, size: int, order: int = 3, first: int = 0
+    movie: np.ndarray, counts: np.ndarray, xy: np.ndarray, size: int, order: int = 3, first: int = 0
 ) -> np.ndarray:
     """Windows around the atoms of some frames.
 
@@ -126,10 +130,10 @@ def cut_block(
     ----------
     movie
         Shape ``(frames, height, width)``.
-    frame
-        Frame of each atom within `movie`, shape ``(n,)``, ascending.
+    counts
+        Number of atoms in each frame, shape ``(frames,)``.
     xy
-        Positions, shape ``(n, 2)``, pixels.
+        Positions, shape ``(n, 2)``, pixels, frame after frame.
     size, order
         As in :func:`cut_stack`.
     first
@@ -140,9 +144,10 @@ def cut_block(
     windows
         Shape ``(n, size, size)``, float32.
     """
-    windows = np.empty((len(frame), size, size), dtype=np.float32)
-    for k in np.unique(frame):
-        rows = slice(*np.searchsorted(frame, [k, k + 1]))
+    windows = np.empty((len(xy), size, size), dtype=np.float32)
+    ends = np.cumsum(counts)
+    for k in np.flatnonzero(counts):
+        rows = slice(ends[k] - counts[k], ends[k])
         if not np.isfinite(movie[k]).all():
             raise ValueError(
                 f"frame {first + k} has {np.sum(~np.isfinite(movie[k]))} pixels that are NaN or "
