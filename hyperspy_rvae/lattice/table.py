@@ -106,12 +106,8 @@ def pack(table: pd.DataFrame) -> dict[str, Any]:
         if pd.api.types.is_numeric_dtype(values):
             columns[key] = _column(_plain_numbers(values))
         else:
-            codes, names = pd.factorize(values)
-            labels[key] = [str(label) for label in names]
-            if (codes < 0).any():  # what is missing
-                codes[codes < 0] = len(names)
-                labels[key].append("")
-            columns[key] = _column(codes.astype(np.int16 if len(names) < 2**15 else np.int32))
+            codes, labels[key] = _coded(values)
+            columns[key] = _column(codes)
     record: dict[str, Any] = {
         "names": [str(name) for name in table],
         "columns": columns,
@@ -240,6 +236,19 @@ def nearest_distance(table: pd.DataFrame, frames: int = 8) -> float:
             distances.append(np.asarray(cKDTree(xy).query(xy, k=2)[0])[:, 1])
     merged = np.concatenate(distances)
     return float(np.median(merged)) if merged.size else float("nan")
+
+
+def _coded(values: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Give text as numbers, and the text of each number; a part at a time, to save memory."""
+    codes, labels = np.empty(len(values), dtype=np.int32), dict[str, int]()
+    for first in range(0, len(values), AT_ONCE):
+        part = values.iloc[first : first + AT_ONCE]
+        found, names = pd.factorize(part)
+        known = [labels.setdefault(str(name), len(labels)) for name in names]
+        if (found < 0).any():  # what is missing is the last of them
+            known.append(labels.setdefault("", len(labels)))
+        codes[first : first + AT_ONCE] = np.array(known, dtype=np.int32)[found]
+    return codes.astype(np.int16) if len(labels) < 2**15 else codes, list(labels)
 
 
 def _column(values: np.ndarray) -> np.ndarray:
