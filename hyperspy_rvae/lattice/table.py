@@ -113,9 +113,8 @@ def pack(table: pd.DataFrame) -> dict[str, Any]:
         "columns": columns,
         "labels": labels,
     }
-    ids = table.index.to_numpy()
-    if not np.array_equal(ids, np.arange(len(ids))):
-        record["ids"] = _column(ids.astype(np.int64))
+    if not table.index.equals(pd.RangeIndex(len(table))):
+        record["ids"] = _column(table.index.to_numpy().astype(np.int64))
     return record
 
 

@@ -62,6 +62,18 @@ def single_frames(movie: np.ndarray | da.Array) -> Iterator[Any]:
         yield from (block[k] for k in range(length))
 
 
+def in_turn(movie: np.ndarray | da.Array) -> Iterator[tuple[int, np.ndarray]]:
+    """Give number and pixels of each frame; of a lazy movie a chunk at a time, each read once."""
+    if not isinstance(movie, da.Array):
+        yield from enumerate(movie)
+        return
+    number = 0
+    for block in movie.rechunk({1: -1, 2: -1}).to_delayed().ravel():
+        for frame in block.compute():
+            yield number, frame
+            number += 1
+
+
 def fold_frames(
     function: Callable[..., tuple[Any, np.ndarray]],
     movie: np.ndarray | da.Array,
