@@ -259,3 +259,41 @@ def test_displacements(film, method):
 @pytest.mark.parametrize("method", PROPERTIES)
 def test_properties(film, method):
     run(method, PROPERTIES, lambda: film.image(False).strain_map("A"))
+
+
+def write_mrc(path, pixels):
+    """Write an MRC file: 1024 bytes of header, then float32 frames."""
+    frames, height, width = pixels.shape
+    header = np.zeros(256, dtype=np.int32)
+    header[:4] = width, height, frames, 2
+    header[7:10] = header[:3]
+    header[10:13] = (header[:3] * 0.2).astype(np.float32).view(np.int32)
+    header[16:19] = 1, 2, 3
+    header[52:54] = np.frombuffer(b"MAP \x44\x44\x00\x00", dtype=np.int32)
+    path.write_bytes(header.tobytes() + pixels.tobytes())
+
+
+# RosettaSciIO leaves the file open.
+@pytest.mark.filterwarnings("ignore:.*unclosed file", "ignore:Exception ignored in.*FileIO")
+@pytest.mark.parametrize("extension", ["zspy", "hspy", "emd", "mrc"])
+def test_files_are_read_lazily(film, tmp_path, extension):
+    path = tmp_path / f"movie.{extension}"
+    if extension == "mrc":
+        write_mrc(path, film.pixels)
+    else:
+        hs.signals.Signal2D(film.pixels).save(path)
+    s = hs.load(path, lazy=True)
+    if extension == "emd":  # which does not say what is an image
+        s = s.as_signal2D((0, 1))
+    s.set_signal_type("atom_lattice")
+    assert type(s) is signals.LazyAtomLatticeImage and s.data.shape == film.pixels.shape
+    s.set_atoms(film.table)
+    p = s.extract_subimages(SIZE)
+    assert p._lazy
+    same(p, film.image(False).extract_subimages(SIZE))
+    s.find_atoms(separation=8, refine=False)
+    eager = film.image(False)
+    eager.find_atoms(separation=8, refine=False)
+    same(s.atoms, eager.atoms)
+    p.save(tmp_path / "windows.zspy")
+    same(hs.load(tmp_path / "windows.zspy", lazy=True), p)
