@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, overload
 
@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Generator
 
 from hyperspy_rvae.models import blocks, checks, configuration, fitting, inference, storage
+from hyperspy_rvae.models.checkpoint import open_checkpoint, settle_seed
 from hyperspy_rvae.models.course import Callback, Plan, Record
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace
@@ -72,8 +73,9 @@ class RVAE(TransformerMixin, BaseEstimator):
         Names of the latents in the order of the columns: "angle" (radians, counter-clockwise as
         displayed, in (-pi, pi]; a subimage turned by +a has an angle greater by a), "shift_x" and
         "shift_y" (pixels, right and down: the content's displacement from the window's centre),
-        "z1", "z2", .... The origins of angle and shift are the model's own: one for all that
-        looks alike, a convention between motifs that do not.
+        "z1", "z2", .... The origin of the angle is the model's own: each content is turned to
+        overlap the most with the one most like it, which is a mere convention where they share
+        nothing. The origin of the shift is each motif's own.
     history_
         One dict per epoch: ``loss``, ``reconstruction`` and ``divergence`` (nats per subimage on
         the input's scale), ``noise_variance``, and ``validation_loss`` where some are held out.
@@ -131,7 +133,14 @@ class RVAE(TransformerMixin, BaseEstimator):
         self.device = device
         self.seed = seed
 
-    def fit(self, X: Any, y: Any = None, *, callback: Callback | None = None) -> RVAE:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        callback: Callback | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> RVAE:
         """Learn from subimages.
 
         Parameters
@@ -143,15 +152,28 @@ class RVAE(TransformerMixin, BaseEstimator):
             Ignored.
         callback
             Called as ``callback(epoch, record)`` after each epoch; see ``history_``.
+        checkpoint
+            File to keep the training's state in. Where there is one the training goes on from
+            it, and ends with the same weights as one that was never stopped; `callback` is
+            called for the epochs that are left. At the end the file stays, and the same call
+            gives the same model at once; delete it when it is no longer needed.
+
+        Raises
+        ------
+        ValueError
+            If subimages or parameters are impossible, or `checkpoint` is of another training.
         """
         checks.check_parameters(self.get_params(deep=False))
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be a function of epoch and record, got {callback!r}")
-        seed = secrets.randbits(32) if self.seed is None else int(self.seed)
+        seed = settle_seed(self.seed, checkpoint)
         pixels, window = checks.check_new_subimages(blocks.draw(X, self.max_subimages, seed))
         checks.check_decoder(self.decoder, window)
         learn = fitting.spatial if self.decoder == "spatial" else fitting.steerable
-        task = fitting.Task(pixels, window, self._space(), self._plan(), self._device())
+        parameters, data = self.get_params(deep=False), {"subimages": pixels}
+        kept = open_checkpoint(checkpoint, parameters, seed, window, data)
+        plan = dataclasses.replace(self._plan(), checkpoint=kept)
+        task = fitting.Task(pixels, window, self._space(), plan, self._device())
         network, history = learn(task, Generator().manual_seed(seed), callback)
         self._adopt(network, history, seed)
         inference.measure_spread(network, pixels, self._device())

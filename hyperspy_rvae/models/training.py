@@ -60,7 +60,7 @@ def train(
             record["validation_loss"] = validate(network, held_out, plan.beta, noise_seed)
         return record
 
-    return course.run(network, epoch, callback)
+    return course.run(network, epoch, callback, {"optimiser": optimiser, "generator": generator})
 
 
 def validate(network: Network, images: Tensor, beta: float, seed: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -9,6 +10,8 @@ from hyperspy.signals import LazySignal2D, Signal2D
 
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.fitting import encode, fit_and_encode
+from hyperspy_rvae.signals.frames import wants_progress
+from hyperspy_rvae.signals.writing import encode_to
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
@@ -45,6 +48,7 @@ class AtomSubimages(Signal2D):
         *,
         max_subimages: int | None = None,
         seed: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         show_progressbar: bool | None = None,
         **parameters: Any,
     ) -> AtomLatents:
@@ -58,6 +62,10 @@ class AtomSubimages(Signal2D):
             Train on that many subimages, drawn at random; if not given, on all.
         seed
             For the draw and the training; the same seed gives the same result.
+        checkpoint
+            File to keep the training's state in. If the process dies, the same call goes on from
+            there, and ends with the model that it would have had. The file stays at the end;
+            delete it when the result is saved.
         show_progressbar
             If not given, HyperSpy's preference.
         **parameters
@@ -73,11 +81,11 @@ class AtomSubimages(Signal2D):
         Raises
         ------
         ValueError
-            If there are fewer than ten subimages, pixels are not finite, or a parameter is
-            impossible.
+            If there are fewer than ten subimages, pixels are not finite, a parameter is
+            impossible, or `checkpoint` is of another training.
         """
         parameters = {"latent_dim": latent_dim, "seed": seed, **parameters}
-        return fit_and_encode(self, parameters, max_subimages, show_progressbar)
+        return fit_and_encode(self, parameters, max_subimages, show_progressbar, checkpoint)
 
     def fit_vae(
         self,
@@ -85,6 +93,7 @@ class AtomSubimages(Signal2D):
         *,
         max_subimages: int | None = None,
         seed: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         show_progressbar: bool | None = None,
         **parameters: Any,
     ) -> AtomLatents:
@@ -93,32 +102,56 @@ class AtomSubimages(Signal2D):
             latent_dim,
             max_subimages=max_subimages,
             seed=seed,
+            checkpoint=checkpoint,
             show_progressbar=show_progressbar,
             **{"invariances": (), **parameters},
         )
 
-    def encode(self, model: RVAE) -> AtomLatents:
+    def encode(
+        self,
+        model: RVAE,
+        *,
+        output: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        show_progressbar: bool | None = None,
+    ) -> AtomLatents:
         """Encode every subimage with a fitted model; stays lazy if the subimages are.
 
         Parameters
         ----------
         model
             Fitted to windows of the same size.
+        output
+            File ending in ``.zspy`` to write the latents to as they come. Until it is whole it
+            ends in ``.part.zspy``.
+        resume
+            Go on with what an interrupted call left of `output`; if nothing is left, start. What
+            is finished already is opened.
+        show_progressbar
+            Of writing `output`. If not given, HyperSpy's preference.
 
         Returns
         -------
         latents
             ``(atom | latent)``: the model's latents and, with ``_std``, their standard
-            deviations.
+            deviations. Lazy, reading the file, where there is `output`.
 
         Raises
         ------
         TypeError
             If `model` is not one of ``hyperspy_rvae.models``.
         ValueError
-            If it was fitted to windows of another size.
+            If it was fitted to windows of another size, or what is to be resumed is of another
+            model or other subimages.
+        FileExistsError
+            If `output`, or a part of it, is there and `resume` is False.
+        RuntimeError
+            If subimages can't be read or latents not written: it names their atoms and frames,
+            and what was done stays.
         """
-        return encode(self, model)
+        if output is None:
+            return encode(self, model)
+        return encode_to(self, model, output, resume, wants_progress(show_progressbar))
 
 
 class LazyAtomSubimages(LazySignal2D, AtomSubimages):

@@ -11,14 +11,14 @@ from torch.nn.functional import silu
 from torch.nn.utils import skip_init
 
 from hyperspy_rvae.models.latents import Latents, LatentSpace
-from hyperspy_rvae.models.steerable import basis, poses, refinement
+from hyperspy_rvae.models.steerable import basis, gauge, poses, refinement
 from hyperspy_rvae.models.steerable.likelihood import Likelihood
 from hyperspy_rvae.models.steerable.rendering import Renderer
 
 HIDDEN = 128
 _COPIES = 16  # a multiple of four, so that quarter turns only reorder them
 _LOOKS = 2  # again, at most, where content is not where it was read
-_IN_TRAINING = 4  # every fourth copy; a random turn makes up for the others
+_FEW = 4  # every fourth copy, where that will do
 _LOG_VARIANCES = (-9.0, 4.0)
 _NOISE_PACE = 0.03  # per step
 _LEAST_NOISE = 1e-4  # of the data's variance
@@ -76,7 +76,8 @@ class SteerableNetwork(nn.Module):
     standardised pixel, and ``spread`` says how far the latents reach. ``sides`` are the window's
     and ``band`` is the basis's highest wave number (radians per pixel): they define the basis.
     ``gain`` brings coefficients to unit variance, and ``inflation`` is by how much angle and
-    shifts scatter more than white noise lets them.
+    shifts scatter more than white noise lets them. ``cells`` of content and their ``turns`` give
+    all angles one origin.
     """
 
     copies: Tensor
@@ -89,6 +90,8 @@ class SteerableNetwork(nn.Module):
     sides: Tensor
     gain: Tensor
     inflation: Tensor
+    cells: Tensor
+    turns: Tensor
 
     def __init__(self, window: tuple[int, int], space: LatentSpace, band: float) -> None:
         super().__init__()
@@ -111,6 +114,8 @@ class SteerableNetwork(nn.Module):
         self.register_buffer("sides", torch.tensor(window, dtype=torch.float64))
         self.register_buffer("gain", torch.ones(1))
         self.register_buffer("inflation", torch.ones(2))
+        self.register_buffer("cells", torch.zeros(gauge.CELLS, space.content))
+        self.register_buffer("turns", torch.zeros(gauge.CELLS))
 
     def start(self, generator: Generator) -> None:
         """Draw the first weights."""
@@ -138,14 +143,17 @@ class SteerableNetwork(nn.Module):
         """Those of the pixels ``(n, p)`` that lie on the support."""
         return pixels[:, self.likelihood.support]
 
-    def read(self, a: Tensor, angle: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def read(
+        self, a: Tensor, angle: Tensor | None = None, few: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of content in coefficients ``(n, 2 D)`` about one shift.
 
-        In training, a quarter of the copies are turned by a random ``angle`` ``(n,)`` in addition.
+        A `few` copies, a quarter of them, will do for a first look, and in training, where they
+        are turned by a random ``angle`` ``(n,)`` in addition.
         """
-        copies = self.copies
+        copies = self.copies[:: 1 if angle is None and not few else _FEW]
         if angle is not None:
-            a, copies = self.likelihood.turn(a, angle), copies[::_IN_TRAINING]
+            a = self.likelihood.turn(a, angle)
         return self.encoder(self.likelihood.turn(a[:, None], copies) * self.gain)
 
     def draw(self, content: Tensor) -> Tensor:
@@ -153,9 +161,18 @@ class SteerableNetwork(nn.Module):
         return self.decoder(content) / self.gain
 
     def calibrate(self, seen: Tensor) -> None:
-        """Learn the inflation of the standard deviations from pixels ``(n, p)`` of the support."""
-        _, pose, b = self._pose(self.likelihood.coefficients(seen))
+        """Learn the inflation of standard deviations, and the origin of angles.
+
+        They follow from pixels ``(n, p)`` of the support.
+        """
+        found, pose, b = self._pose(self.likelihood.coefficients(seen))
         self.inflation.copy_(refinement.inflation(self.likelihood, seen, b, pose))
+        if self.space.rotation:
+            centres, sizes = gauge.cells(found.content.numpy(force=True))
+            self.cells.copy_(torch.from_numpy(centres))
+            drawn = torch.complex(*self.draw(self.cells).chunk(2, 1)).numpy(force=True)
+            orders = self.likelihood.orders.numpy(force=True).astype(int)
+            self.turns.copy_(torch.from_numpy(gauge.turns(drawn, orders, sizes)))
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Latents and standard deviations, ``(n, latents)``, of pixels ``(n, p)``.
@@ -166,7 +183,8 @@ class SteerableNetwork(nn.Module):
         found, pose, _ = self._pose(self.likelihood.coefficients(self.seen(pixels)))
         widen = self.inflation[[0, 1, 1]]
         std = pose.covariance.diagonal(dim1=1, dim2=2).sqrt() * widen
-        mean = Latents(refinement.wrap(pose.angle), pose.shift, found.content)
+        angle = refinement.wrap(pose.angle - self._turn(found.content))
+        mean = Latents(angle, pose.shift, found.content)
         widths = Latents(std[:, 0], std[:, 1:], (found.log_variance / 2).exp())
         return self.space.join(mean), self.space.join(widths)
 
@@ -181,10 +199,10 @@ class SteerableNetwork(nn.Module):
 
         A first look takes in all shifts, the others those around the last.
         """
-        content, log_variance = self.read(a[:, 0])
+        content, log_variance = self.read(a[:, 0], few=True)
         pose = self._likeliest(a, content)
         place = pose // len(self.likelihood.angles)
-        rows = place.nonzero()[:, 0]
+        rows = torch.arange(len(a), device=a.device)
         for _ in range(_LOOKS):
             if not len(rows):
                 break
@@ -208,4 +226,9 @@ class SteerableNetwork(nn.Module):
     def decode(self, values: Tensor) -> Tensor:
         """Pixels ``(n, p)`` of latents ``(n, latents)``."""
         latents = self.space.split(values)
-        return self.renderer(self.draw(latents.content), latents.angle, latents.shift)
+        angle = latents.angle + self._turn(latents.content)
+        return self.renderer(self.draw(latents.content), angle, latents.shift)
+
+    def _turn(self, content: Tensor) -> Tensor:
+        # From the origin of the angles to that of the content's own coefficients, (n,).
+        return self.turns[torch.cdist(content, self.cells).argmin(1)]

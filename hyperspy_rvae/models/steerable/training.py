@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from hyperspy_rvae.models.checkpoint import Stateful
 from hyperspy_rvae.models.course import Callback, Course, Plan, Record
 from hyperspy_rvae.models.steerable.likelihood import Evidence
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
@@ -23,7 +25,7 @@ _GRADIENT_NORM = 0.5  # of the loss per pixel
 _HARD_SHARE = 0.3  # of each batch, drawn by misfit
 _HARDEST = 8.0  # robust standard deviations; more does not count
 _EASY = 1.5
-_CENTRING = 0.1
+_CENTRING = (0.3, 0.1)  # while warming up, and later, when z knows of the shift
 _NEARBY = 0.3  # of content's standard deviation
 _STILL_EVERY = 4  # steps
 _STILL = 1000.0 * _STILL_EVERY  # nats per squared pixel that content moves as z changes by one
@@ -34,6 +36,7 @@ _EVERYWHERE = 4  # after warming up, steps between looks at all shifts and not a
 _HELD_OUT_MOST = 1000  # subimages whose loss is taken
 _CALIBRATED_MOST = 1000
 _AT_ONCE = 256
+_DRAWN = ("misfit", "seen", "shift", "weight", "order", "place")
 _STORED_MOST = 2**27  # coefficients; of more subimages they are computed anew in each step
 
 
@@ -108,6 +111,15 @@ class Draws:
         self.shift[rows] = shift
         self.seen[rows] = True
 
+    def state_dict(self) -> dict[str, Any]:
+        """Give all that changes from batch to batch."""
+        return {name: getattr(self, name) for name in _DRAWN}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what `state_dict` gave."""
+        for name in _DRAWN:
+            setattr(self, name, state_dict[name])
+
     def _weigh(self) -> None:
         if not self.hard or self.seen.float().mean() <= 0.5:
             return
@@ -143,6 +155,7 @@ class Trainer:
         """Take as many steps as it takes to draw as many subimages as there are."""
         if self.plan.epochs is not None:
             self.warm_up = min(_WARM_UP, self.plan.epochs * self.steps / _SHORT)
+        self.taken = epoch * self.steps
         totals = np.zeros(2)
         for step in range(self.steps):
             warm = min(1.0, (self.taken + 1) / self.warm_up)
@@ -164,7 +177,8 @@ class Trainer:
         likelihood, device = self.network.likelihood, self.network.noise_variance.device
         rows = self.draws.next()
         place, own = self.draws.places(rows, len(likelihood.shifts))
-        everywhere = self.taken < 2 * self.warm_up or self.taken % _EVERYWHERE == 0
+        warm = self.taken >= 2 * self.warm_up
+        everywhere = not warm or self.taken % _EVERYWHERE == 0
         cells = None if everywhere else self.near[self.draws.shift[rows]]
         rows, place, own = rows.to(device), place.to(device), own.to(device)
         cells = None if cells is None else cells.to(device)
@@ -178,7 +192,7 @@ class Trainer:
             found = likelihood.evidence(a, b, square, s2, cells)
             motions = likelihood.motions(b)
             drift = (found.offset[:, None] @ motions[:, 1:])[:, 0]
-            gradient = found.gradient + _CENTRING * own[:, None] * drift
+            gradient = found.gradient + _CENTRING[warm] * own[:, None] * drift
         kl = divergence(mean, log_variance)
         weight = self.plan.beta * min(1.0, self.taken / (2 * self.warm_up))
         self.optimiser.zero_grad(set_to_none=True)
@@ -262,7 +276,12 @@ def train(
             record["validation_loss"] = validate(network, held_out, plan.beta, noise_seed)
         return record
 
-    history = course.run(network, epoch, callback)
+    changing: dict[str, Stateful | Generator] = {
+        "optimiser": trainer.optimiser,
+        "generator": generator,
+        "draws": trainer.draws,
+    }
+    history = course.run(network, epoch, callback, changing)
     with torch.no_grad():
         network.calibrate(images[:_CALIBRATED_MOST])
     return history
