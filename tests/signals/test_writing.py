@@ -15,6 +15,7 @@ import zarr
 
 from hyperspy_rvae.models import RVAE
 from hyperspy_rvae.signals import LazyAtomLatents, writing
+from hyperspy_rvae.subimages import stack
 
 FRAMES, ATOMS, SIZE = 6, 12, 7
 
@@ -159,7 +160,6 @@ sys.path.insert(0, {folder!r})
 import hyperspy.api as hs
 from hyperspy_rvae.models import RVAE
 from hyperspy_rvae.signals import writing
-from hyperspy_rvae.subimages import stack
 from hyperspy_rvae.subimages import stack
 from test_writing import SIZE, make_movie
 
