@@ -33,6 +33,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         raise ValueError(f"learning_rate must be a positive number, got {rate!r}; try 0.002")
     if not _is_real(beta) or not beta >= 0:
         raise ValueError(f"beta must be zero or a positive number, got {beta!r}; 1 is the ELBO")
+    check_divergence(parameters)
     if not _is_real(fraction) or not 0 <= fraction < 1:
         raise ValueError(
             f"validation_fraction must be at least 0 and below 1, got {fraction!r}; "
@@ -44,7 +45,32 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         raise ValueError(f"decoder must be one of {DECODERS}, got {parameters['decoder']!r}")
     check_invariances(parameters["invariances"])
     check_priors(parameters)
+    check_symmetry(parameters)
     choose_device(parameters["device"])
+
+
+def check_divergence(parameters: Mapping[str, Any]) -> None:
+    """Refuse a schedule of the divergence that has no meaning."""
+    epochs, capacity, free = (parameters[key] for key in ("kl_warmup", "capacity", "free_bits"))
+    if epochs is not None and not (_is_integer(epochs) and epochs >= 0):
+        raise ValueError(
+            f"kl_warmup must be None or a whole number of epochs, from 0 on, got {epochs!r}"
+        )
+    if capacity is not None and not (_is_real(capacity) and capacity >= 0):
+        raise ValueError(f"capacity must be None or a number of nats, from 0 on, got {capacity!r}")
+    if not _is_real(free) or not free >= 0:
+        raise ValueError(f"free_bits must be a number of nats, from 0 on, got {free!r}; 0 is none")
+
+
+def check_rows(name: str, given: Any, count: int) -> Any:
+    """Give what belongs to so many subimages, row by row; one label or number is for all."""
+    if np.ndim(given) == 0:
+        return np.full(count, given)
+    if len(given) != count:
+        raise ValueError(
+            f"{name} must have one entry for each of the {count} subimages, got {len(given)}"
+        )
+    return given
 
 
 def check_share(most: int | None) -> None:
@@ -92,6 +118,24 @@ def check_priors(parameters: Mapping[str, Any]) -> None:
                 f"{name} needs {invariance!r} among the invariances, "
                 f"got {tuple(parameters['invariances'])}; add it, or leave the prior out"
             )
+
+
+def check_symmetry(parameters: Mapping[str, Any]) -> None:
+    """Refuse a symmetry of content that is no order, or of a model that can't tell angles by it."""
+    order = parameters["rotation_symmetry"]
+    if order is None:
+        return
+    if order != "auto" and not (_is_integer(order) and order >= 1):
+        raise ValueError(
+            f"rotation_symmetry must be None, 'auto' or a whole number from 1 on, got {order!r}; "
+            "3 gives angles modulo 120 degrees"
+        )
+    if "rotation" not in parameters["invariances"] or parameters["decoder"] != "steerable":
+        raise ValueError(
+            f"rotation_symmetry={order!r} needs 'rotation' among the invariances and the steerable "
+            f"decoder, got {tuple(parameters['invariances'])} and {parameters['decoder']!r}; leave "
+            "it out"
+        )
 
 
 def choose_device(device: str | None) -> torch.device:

@@ -66,6 +66,10 @@ class LatentSpace:
         """Latents of content that is neither turned nor shifted nor scaled, and itself zero."""
         return np.array([float(name == "scale") for name in self.names], np.float32)
 
+    def is_content(self) -> np.ndarray:
+        """Whether each column is one of the content's."""
+        return np.array([name[0] == "z" for name in self.names])
+
     def split(self, values: Tensor) -> Latents:
         """Take the columns apart."""
         angle, shift, scale, content = values.split(self.widths, -1)

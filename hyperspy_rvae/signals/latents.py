@@ -10,7 +10,10 @@ from hyperspy.signals import LazySignal1D, Signal1D
 
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import beside
+from hyperspy_rvae.signals.latent_space import draw_latent_space
+from hyperspy_rvae.signals.manifold import draw_manifolds
 from hyperspy_rvae.signals.maps import map_column
+from hyperspy_rvae.signals.symmetry import commonest_symmetry, symmetry_of
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
@@ -23,8 +26,8 @@ class AtomLatents(Signal1D):
     """What a model says of each subimage: ``(atom | latent)``.
 
     The columns are, as far as the model has them, ``angle`` (radians, counter-clockwise as
-    displayed), ``shift_x`` and ``shift_y`` (pixels, right and down), ``z1``, ``z2``, ..., then
-    the same with ``_std``.
+    displayed), ``shift_x`` and ``shift_y`` (pixels, right and down), ``scale`` (a factor, 1 on
+    average), ``z1``, ``z2``, ..., then the same with ``_std``.
     """
 
     _signal_type = "atom_latents"
@@ -84,12 +87,29 @@ class AtomLatents(Signal1D):
         """
         return beside(self.atoms, np.asarray(self.data), self.columns)
 
+    def symmetry(self) -> pd.Series:
+        """Order of the rotational symmetry of each atom's environment.
+
+        Returns
+        -------
+        orders
+            Indexed by the atoms' ids: the highest n up to six for which the model's content looks
+            the same after a turn by 2 pi / n, and 1 where there is none. A model fitted with a
+            `rotation_symmetry` of n says n.
+
+        Raises
+        ------
+        ValueError
+            If content latents were cut off, or the model's decoder is not the steerable one.
+        """
+        return symmetry_of(self)
+
     def plot_map(
         self,
         column: str,
         *,
         frame: int = 0,
-        symmetry: int = 1,
+        symmetry: int | None = None,
         image: Any = None,
         ax: Axes | None = None,
         **kwargs: Any,
@@ -104,7 +124,8 @@ class AtomLatents(Signal1D):
             Flat navigation index of the image.
         symmetry
             An environment of n-fold symmetry fits at n angles; give n to show angles modulo
-            2 pi / n.
+            2 pi / n. If not given, the order of a model fitted with `rotation_symmetry`, with
+            "auto" that of the most atoms, and else 1.
         image
             Image to draw below the atoms: a signal, of which `frame` is taken, or an array.
         ax
@@ -122,6 +143,8 @@ class AtomLatents(Signal1D):
         ValueError
             If there is no such column, `frame` has no atoms, or `symmetry` is no order.
         """
+        if symmetry is None:
+            symmetry = commonest_symmetry(self) if column == "angle" else 1
         if not isinstance(symmetry, int | np.integer) or symmetry < 1:
             raise ValueError(
                 f"symmetry must be a whole number from 1 on, got {symmetry!r}; 3 shows angles "
@@ -139,8 +162,10 @@ class AtomLatents(Signal1D):
             **kwargs,
         )
 
-    def plot_manifold(self, *, size: int = 9, ax: Axes | None = None, **kwargs: Any) -> Axes:
-        """Plot what the model makes of a grid of its first two content latents.
+    def plot_manifold(
+        self, *, size: int = 9, condition: Any = None, ax: Axes | None = None, **kwargs: Any
+    ) -> Axes | np.ndarray:
+        """Plot what the model makes of a grid of the first two content latents that vary.
 
         Parameters
         ----------
@@ -148,40 +173,58 @@ class AtomLatents(Signal1D):
             Number of images along each side. They lie at the quantiles of the latents that are
             there, 1 % to 99 %, at zero angle and shift; further content latents stay at their
             median.
+        condition
+            Of a model that was fitted with one: the label or value to decode with. If not given,
+            there is a picture for each label (eight at most), or for the mean value and one
+            standard deviation less and more.
         ax
-            Axes to draw on; new ones if not given.
+            Axes to draw on, with the commonest label or the mean value; new ones if not given.
         **kwargs
             Passed to :meth:`matplotlib.axes.Axes.imshow`.
 
         Returns
         -------
         axes
-            z1 to the right, z2 upwards; a single content latent gives one row.
+            z1 to the right, z2 upwards; a single content latent gives one row. An array of axes if
+            there are several pictures.
         """
-        from hyperspy_rvae.plotting.manifold import plot_manifold
-
         if isinstance(size, bool) or not isinstance(size, int) or size < 2:
             raise ValueError(f"size must be a whole number of images, at least 2, got {size!r}.")
-        model = self.model
-        record.atom_ids(self)
-        latents = pd.DataFrame(np.asarray(self.data), columns=self.columns)
-        content = [name for name in model.latent_names_ if name[0] == "z"]
-        missing = [name for name in content if name not in latents]
-        if missing:
-            raise ValueError(
-                f"the content latents {', '.join(missing)} were cut off; plot before slicing them."
-            )
-        steps = np.linspace(0.01, 0.99, size)
-        across = latents[content[0]].quantile(steps).to_numpy()
-        up = latents[content[1]].quantile(steps).to_numpy() if len(content) > 1 else np.zeros(1)
-        grid = pd.DataFrame(0.0, index=range(len(up) * size), columns=list(model.latent_names_))
-        grid[content] = latents[content].median().to_numpy()
-        grid[content[0]] = np.tile(across, len(up))
-        if len(content) > 1:
-            grid[content[1]] = np.repeat(up, size)
-        images = model.inverse_transform(grid.to_numpy())
-        images = images.reshape(len(up), size, *images.shape[1:])
-        return plot_manifold(images, across, up, names=content[:2], ax=ax, **kwargs)
+        return draw_manifolds(self, size, condition, ax, kwargs)
+
+    def plot_latent_space(
+        self,
+        column: str | None = None,
+        *,
+        names: tuple[str, str] | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Axes:
+        """Plot two content latents of every atom against each other.
+
+        Parameters
+        ----------
+        column
+            Latent or column of the table that gives the colours. If not given, that of the labels
+            of the model's condition, if it has one, and else none.
+        names
+            The two latents; the first two content latents if not given.
+        ax
+            Axes to draw on; new ones if not given.
+        **kwargs
+            Passed to :meth:`matplotlib.axes.Axes.scatter`.
+
+        Returns
+        -------
+        axes
+            A point an atom.
+
+        Raises
+        ------
+        ValueError
+            If there is no such column.
+        """
+        return draw_latent_space(self, column, names, ax, kwargs)
 
 
 class LazyAtomLatents(LazySignal1D, AtomLatents):

@@ -37,7 +37,7 @@ def find(likelihood: Likelihood, b: Tensor) -> Symmetry:
     """Highest order, up to six, at which content ``(n, 2 D)`` is symmetric; 1 where at none."""
     order = torch.ones(len(b), dtype=torch.long, device=b.device)
     centre = b.new_zeros(len(b), 2)
-    symmetric = {}
+    symmetric: dict[int, Tensor] = {}
     for n in (*_PRIME, 4, 6):
         rows = torch.ones_like(order, dtype=torch.bool)
         for factor in _PRIME:
