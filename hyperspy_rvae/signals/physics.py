@@ -109,7 +109,7 @@ def polarization(
     signal: AtomDisplacements, born_charges: Mapping[str, float], cell_volume: float
 ) -> AtomDisplacements:
     """Polarization; as ``AtomDisplacements.polarization``."""
-    described = record.read(signal, "displacement")
+    described = record.read_node(signal, "displacement")
     if "born_charges" in described:
         raise ValueError("these vectors are a polarization already; take it of the displacements.")
     rows = signal.vector_rows()
