@@ -19,7 +19,7 @@ CLOSEST_PX = 1e-3
 MOST_ATOMS = 2**27  # a gigabyte a column
 MOST_COLUMNS = 1000
 MOST_FRAMES = 2**53  # beyond, not every whole number is a float
-_AT_ONCE = 2**20  # rows read together
+AT_ONCE = 2**18  # atoms
 
 
 class Column(np.ndarray):
@@ -80,7 +80,8 @@ def as_table(
         table["sublattice"] = "A"
     if table.empty:
         raise ValueError("the table holds no atoms; give at least one position.")
-    table = table[[*REQUIRED, *(name for name in table if name not in REQUIRED)]]
+    ordered = [*REQUIRED, *(name for name in table if name not in REQUIRED)]
+    table = table if list(table) == ordered else table[ordered]
     _check_numbers(table)
     if table["sublattice"].isna().any():
         raise ValueError(
@@ -89,7 +90,8 @@ def as_table(
     if "converged" in table:  # atoms that were never fitted did not converge
         table["converged"] = table["converged"].eq(True)
     table = table.astype({"x": np.float64, "y": np.float64, "frame": np.int64, "sublattice": str})
-    table = table.sort_values("frame", kind="stable", ignore_index=True)
+    if not table["frame"].is_monotonic_increasing:
+        table = table.sort_values("frame", kind="stable", ignore_index=True)
     _check_places(table, frames, shape)
     return table
 
@@ -107,23 +109,27 @@ def pack(table: pd.DataFrame) -> dict[str, Any]:
         if pd.api.types.is_numeric_dtype(values):
             columns[key] = _column(_plain_numbers(values))
         else:
-            text = values.astype(object).where(values.notna(), "").astype(str)
-            codes, names = pd.factorize(text)
-            columns[key] = _column(codes.astype(np.int16 if len(names) < 2**15 else np.int32))
-            labels[key] = [str(label) for label in names]
+            codes, labels[key] = _coded(values)
+            columns[key] = _column(codes)
     record: dict[str, Any] = {
         "names": [str(name) for name in table],
         "columns": columns,
         "labels": labels,
     }
-    ids = table.index.to_numpy()
-    if not np.array_equal(ids, np.arange(len(ids))):
-        record["ids"] = _column(ids.astype(np.int64))
+    if not table.index.equals(pd.RangeIndex(len(table))):
+        record["ids"] = _column(table.index.to_numpy().astype(np.int64))
     return record
 
 
-def unpack(record: Mapping[str, Any]) -> pd.DataFrame:
+def unpack(record: Mapping[str, Any], *, copy: bool = True) -> pd.DataFrame:
     """Rebuild the table that :func:`pack` took apart.
+
+    Parameters
+    ----------
+    record
+        What :func:`pack` made.
+    copy
+        Whether the table is to have numbers of its own, which can be changed.
 
     Raises
     ------
@@ -133,15 +139,15 @@ def unpack(record: Mapping[str, Any]) -> pd.DataFrame:
     try:
         names = _texts(record["names"], "names")
         stored = [record["columns"][f"column{place}"] for place in range(len(names))]
-        _check_shapes(names, [*stored, *([record["ids"]] if "ids" in record else [])])
-        ids = record["ids"] if "ids" in record else np.arange(len(stored[0]))
+        ids = record["ids"] if "ids" in record else None
+        _check_shapes(names, stored if ids is None else [*stored, ids])
         for name in ("x", "y"):
             stored[names.index(name)] = _filled(stored[names.index(name)], name)
         columns = {
             name: _labelled(np.asarray(values), record["labels"].get(f"column{place}"))
             for place, (name, values) in enumerate(zip(names, stored, strict=True))
         }
-        table = pd.DataFrame(columns, index=np.asarray(ids))
+        table = pd.DataFrame(columns, index=None if ids is None else np.asarray(ids), copy=copy)
         _check_numbers(table)
         if table.index.dtype.kind not in "iu" or not table.index.is_unique:
             raise ValueError("its ids are not whole numbers, each there once")
@@ -176,11 +182,11 @@ def _filled(values: Any, name: str) -> np.ndarray:
     if isinstance(values, np.ndarray):
         return values
     column = np.empty(values.shape, values.dtype)
-    for start in range(0, len(column), _AT_ONCE):
-        part = np.asarray(values[start : start + _AT_ONCE])
-        if len(part) == _AT_ONCE and (part == part[0]).all():
-            raise ValueError(f"{_AT_ONCE} atoms have the same {name}")
-        column[start : start + _AT_ONCE] = part
+    for start in range(0, len(column), AT_ONCE):
+        part = np.asarray(values[start : start + AT_ONCE])
+        if len(part) == AT_ONCE and (part == part[0]).all():
+            raise ValueError(f"{AT_ONCE} atoms have the same {name}")
+        column[start : start + AT_ONCE] = part
     return column
 
 
@@ -260,6 +266,19 @@ def nearest_distance(table: pd.DataFrame, frames: int = 8) -> float:
     return float(np.median(merged)) if merged.size else float("nan")
 
 
+def _coded(values: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Give text as numbers, and the text of each number; a part at a time, to save memory."""
+    codes, labels = np.empty(len(values), dtype=np.int32), dict[str, int]()
+    for first in range(0, len(values), AT_ONCE):
+        part = values.iloc[first : first + AT_ONCE]
+        found, names = pd.factorize(part)
+        known = [labels.setdefault(str(name), len(labels)) for name in names]
+        if (found < 0).any():  # what is missing is the last of them
+            known.append(labels.setdefault("", len(labels)))
+        codes[first : first + AT_ONCE] = np.array(known, dtype=np.int32)[found]
+    return codes.astype(np.int16) if len(labels) < 2**15 else codes, list(labels)
+
+
 def _column(values: np.ndarray) -> np.ndarray:
     column = np.array(values).view(Column)
     column.flags.writeable = False
@@ -302,9 +321,24 @@ def _check_numbers(table: pd.DataFrame) -> None:
                 f"column {name} has {bad.sum()} values that are not finite, the first in row "
                 f"{int(np.argmax(bad))}; leave these atoms out."
             )
-    frame = table["frame"].to_numpy(dtype=np.float64)
-    if (frame != np.rint(frame)).any() or np.abs(frame).max(initial=0) > MOST_FRAMES:
+    frame = table["frame"].to_numpy()
+    if frame.dtype.kind not in "iu" and (frame != np.rint(frame)).any():
         raise ValueError("column frame must hold whole numbers, the flat navigation index.")
+    if len(frame) and max(-float(frame.min()), float(frame.max())) > MOST_FRAMES:
+        raise ValueError(f"column frame must hold whole numbers up to {MOST_FRAMES}.")
+
+
+def _twice(table: pd.DataFrame) -> np.ndarray:
+    """Which positions are there before in their frame; a few frames at a time, to save memory."""
+    frame, twice = table["frame"].to_numpy(), np.zeros(len(table), dtype=bool)
+    first = 0
+    while first < len(table):
+        end = int(np.searchsorted(frame, frame[min(first + AT_ONCE, len(table)) - 1], "right"))
+        part = table.iloc[first:end]
+        near = {name: np.rint(part[name] / CLOSEST_PX).astype(np.int64) for name in ("x", "y")}
+        twice[first:end] = pd.DataFrame({"frame": part["frame"], **near}).duplicated()
+        first = end
+    return twice
 
 
 def _check_places(table: pd.DataFrame, frames: int, shape: tuple[int, int]) -> None:
@@ -324,10 +358,9 @@ def _check_places(table: pd.DataFrame, frames: int, shape: tuple[int, int]) -> N
                 "positions must be turned into pixels, and rows and columns must not be "
                 "exchanged)."
             )
-    near = np.rint(table[["x", "y"]].to_numpy() / CLOSEST_PX).astype(np.int64)
-    twice = pd.DataFrame({"frame": frame, "x": near[:, 0], "y": near[:, 1]}).duplicated()
+    twice = _twice(table)
     if twice.any():
-        row = table[twice.to_numpy()].iloc[0]
+        row = table[twice].iloc[0]
         raise ValueError(
             f"{twice.sum()} positions are there twice, the first at x {row['x']:g}, y "
             f"{row['y']:g} of frame {row['frame']}, in sublattices "

@@ -26,12 +26,13 @@ _LEAST_SNR = 0.05  # below, the signal's variance is not known well enough
 
 @dataclass(frozen=True)
 class Task:
-    """What to learn, from pixels ``(n, h * w)``, and where."""
+    """What to learn, from pixels ``(n, h * w)`` and their context ``(n, c)``, and where."""
 
     pixels: np.ndarray
     window: tuple[int, int]
     space: LatentSpace
     plan: Plan
+    context: np.ndarray
     device: torch.device
 
 
@@ -40,14 +41,16 @@ def spatial(
 ) -> tuple[Network, list[Record]]:
     """Train an encoder of pose and content, and a spatial decoder."""
     location, scale = scaling.location_and_scale(task.pixels)
-    network = Network(task.window, task.space)
+    network = Network(task.window, task.space, task.context.shape[1])
     network.start(generator)
     network.location.fill_(location)
     network.scale.fill_(scale)
     network.to(task.device)
     images = scaling.standardise(task.pixels, location, scale)
+    context = torch.from_numpy(task.context).to(task.device)
     with one_thread():
-        return network, training.train(network, images, task.plan, generator, callback)
+        history = training.train(network, images, context, task.plan, generator, callback)
+    return network, history
 
 
 def steerable(
@@ -58,15 +61,18 @@ def steerable(
     _doubt_window(task.window, task.space)
     images = scaling.standardise(task.pixels, location, scale)
     found = spectrum.measure(images.reshape(-1, *task.window))
-    network = SteerableNetwork(task.window, task.space, found.band)
+    network = SteerableNetwork(task.window, task.space, found.band, task.context.shape[1])
     network.start(generator)
     network.location.fill_(location)
     network.scale.fill_(scale)
     network.to(task.device)
     support = network.seen(torch.from_numpy(images)).to(task.device)
+    context = torch.from_numpy(task.context).to(task.device)
     snr = found.signal / found.noise
     with one_thread():
-        history = steerable_training.train(network, support, task.plan, snr, generator, callback)
+        history = steerable_training.train(
+            network, support, context, task.plan, snr, generator, callback
+        )
     if task.plan.epochs is None:
         _doubt(float(network.noise_variance), found, task.space.content)
     return network, history
@@ -76,7 +82,7 @@ def _doubt_window(window: tuple[int, int], space: LatentSpace) -> None:
     if space.translation and min(window) < _LEAST_WITH_SHIFTS:
         warnings.warn(
             f"windows of {window} px leave hardly more than the atom in view under shifts of up "
-            f"to {largest_shift(window, space)} px; cut windows of at least {_LEAST_WITH_SHIFTS} "
+            f"to {largest_shift(window, space):g} px; cut windows of at least {_LEAST_WITH_SHIFTS} "
             "px, or leave out the invariance to translation",
             UserWarning,
             stacklevel=4,

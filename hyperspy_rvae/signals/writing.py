@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
@@ -13,9 +12,9 @@ import dask.array as da
 import hyperspy.api as hs
 import numpy as np
 import zarr
-from dask.diagnostics import ProgressBar
 
 from hyperspy_rvae.signals import record
+from hyperspy_rvae.signals.computing import compute
 from hyperspy_rvae.signals.fitting import encode
 
 if TYPE_CHECKING:
@@ -30,13 +29,18 @@ _logger = logging.getLogger(__name__)
 
 
 def encode_to(
-    subimages: AtomSubimages, model: RVAE, output: Any, resume: bool, show: bool
+    subimages: AtomSubimages,
+    model: RVAE,
+    output: Any,
+    resume: bool,
+    show: bool,
+    condition: Any = None,
 ) -> LazyAtomLatents:
     """Encode into a file; as ``AtomSubimages.encode``."""
     path = check_output(output, resume)
     if not subimages._lazy:
         subimages = subimages.as_lazy(chunks=(ROWS, -1, -1))
-    return write_latents(encode(subimages, model), path, show)
+    return write_latents(encode(subimages, model, condition), path, show)
 
 
 def check_output(output: Any, resume: bool) -> Path:
@@ -153,8 +157,9 @@ def _fill(latents: LazyAtomLatents, part: Path, show: bool) -> None:
         return
     regions = [(rows, slice(None)) for rows in missing]
     try:
-        with ProgressBar() if show else contextlib.nullcontext():
-            da.store([data[rows] for rows in missing], [array] * len(missing), regions=regions)
+        parts = [data[rows] for rows in missing]
+        written = da.store(parts, [array] * len(missing), regions=regions, compute=False)
+        compute([written], show=show)
     except KeyboardInterrupt:
         _logger.warning("what was encoded stays in %s; resume=True goes on with it", part)
         raise
