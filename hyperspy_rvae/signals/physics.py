@@ -114,6 +114,8 @@ def polarization(
         raise ValueError("these vectors are a polarization already; take it of the displacements.")
     rows = signal.vector_rows()
     moved = list(dict.fromkeys(rows["sublattice"]))
+    if not isinstance(described.get("reference"), str):
+        raise ValueError("these vectors have no reference; they come from displacement_map().")
     _check_charges(born_charges, [*moved, described["reference"]])
     if not (is_number(cell_volume) and cell_volume > 0):
         raise ValueError(f"cell_volume must be above 0, in cubic angstrom, got {cell_volume!r}.")
