@@ -18,7 +18,7 @@ def naming_frames(movie: np.ndarray | da.Array | None) -> Iterator[None]:
     """Name the frames that cannot be read, if that is why what is done here fails.
 
     Readers name no frame, and chunks are read together. So the movie is read again, chunk by
-    chunk, up to the one that fails, and that one frame by frame.
+    chunk, up to the one that fails.
 
     Raises
     ------
@@ -33,22 +33,12 @@ def naming_frames(movie: np.ndarray | da.Array | None) -> Iterator[None]:
         _logger.warning("%s; looking for frames that cannot be read", error)
         first = 0
         for number, length in enumerate(movie.chunks[0]):
-            again = _failure(movie.blocks[number])
-            if again is not None:
-                bad = [k for k in range(first, first + length) if _failure(movie[k])]
-                start, stop = (bad[0], bad[-1] + 1) if bad else (first, first + length)
-                raise unreadable(start, stop, again) from error
+            try:
+                movie.blocks[number].compute()
+            except Exception as again:
+                raise unreadable(first, first + length, again) from error
             first += length
         raise
-
-
-def _failure(frames: da.Array) -> Exception | None:
-    """Read frames, and give the error that this raises."""
-    try:
-        frames.compute()
-    except Exception as error:
-        return error
-    return None
 
 
 def unreadable(first: int, end: int, error: Exception) -> OSError:
@@ -69,4 +59,4 @@ def _tells(error: Exception) -> bool:
 def movie_of_windows(windows: Any) -> da.Array | None:
     """Give the movie that windows are lazily cut from, if they are."""
     layers = getattr(getattr(windows, "dask", None), "layers", {})
-    return getattr(layers.get(getattr(windows, "name", None)), "movie", None)
+    return getattr(layers.get(getattr(windows, "name", None)), "source", None)
