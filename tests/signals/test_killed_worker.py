@@ -81,14 +81,8 @@ def test_find_cut_and_encode(client, frames, tmp_path):
     model = RVAE(1, epochs=1, seed=0).fit(windows.data)
     movie = lethal(frames, tmp_path / "encode")
     movie.set_atoms(still.atoms)
-    z = movie.extract_subimages(SIZE).encode(model)
-    z.compute(show_progressbar=False)
+    z = movie.extract_subimages(SIZE).encode(model, output=tmp_path / "z.zspy")
     assert_died_and_went_on(tmp_path / "encode")
     # Batches of another length are rounded otherwise.
-    np.testing.assert_allclose(z.data, windows.encode(model).data, rtol=1e-3, atol=1e-4)
-
-    movie = lethal(frames, tmp_path / "write")
-    movie.set_atoms(still.atoms)
-    written = movie.extract_subimages(SIZE).encode(model, output=tmp_path / "z.zspy")
-    assert_died_and_went_on(tmp_path / "write")
-    np.testing.assert_array_equal(np.asarray(written.data), z.data)
+    expected = windows.encode(model).data
+    np.testing.assert_allclose(np.asarray(z.data), expected, rtol=1e-3, atol=1e-4)
