@@ -129,7 +129,7 @@ def test_enlarging_is_a_matrix(known, content):
     truth = renderer(content, angle, shift, torch.full((3,), 0.05).exp())
     off = (renderer(larger, angle, shift) - truth).numpy().reshape(-1, *WINDOW)[:, INNER]
     still = (renderer(content, angle, shift) - truth).numpy().reshape(-1, *WINDOW)[:, INNER]
-    assert np.sqrt(np.square(off).mean()) < 0.1 * np.sqrt(np.square(still).mean())
+    assert np.sqrt(np.square(off).mean()) < 0.15 * np.sqrt(np.square(still).mean())
 
 
 def test_a_pose_with_scale_between_the_grids_points():
