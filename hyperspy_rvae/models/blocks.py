@@ -32,7 +32,7 @@ def draw(X: Any, most: int | None, seed: int) -> Any:
 
     What belongs to them row by row, such as their labels, is drawn alike.
     """
-    rows = drawn(len(X), most, seed)
+    rows = None if most is None else drawn(len(X), most, seed)
     if rows is not None:
         if hasattr(X, "iloc"):  # a pandas object keeps its names
             return X.iloc[rows]

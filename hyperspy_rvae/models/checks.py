@@ -16,6 +16,8 @@ FEWEST_SUBIMAGES = 10
 INVARIANCES = ("rotation", "translation")
 DECODERS = ("steerable", "spatial")
 LARGEST_STEERABLE = 128
+LARGEST_PIXEL = 1e150  # whose square is a number, too
+_WIDEST_PRIOR = 1e4  # px
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
@@ -99,18 +101,17 @@ def check_invariances(invariances: Sequence[str]) -> None:
 
 def check_priors(parameters: Mapping[str, Any]) -> None:
     """Refuse priors of a pose that has none, or of no width."""
-    for name, invariance, widest in (
-        ("rotation_prior", "rotation", math.pi),
-        ("translation_prior", "translation", math.inf),
+    for name, invariance, widest, unit in (
+        ("rotation_prior", "rotation", math.pi, "rad"),
+        ("translation_prior", "translation", _WIDEST_PRIOR, "px"),
     ):
         width = parameters[name]
         if width is None:
             continue
         if not _is_real(width) or not 0 < width <= widest:
-            most = f" up to {widest:.4g} rad" if math.isfinite(widest) else " of pixels"
             raise ValueError(
-                f"{name} must be None or a positive width{most}, got {width!r}; "
-                "it is the standard deviation about 0"
+                f"{name} must be None or a positive width up to {widest:.4g} {unit}, "
+                f"got {width!r}; it is the standard deviation about 0"
             )
         if invariance not in parameters["invariances"]:
             raise ValueError(
@@ -162,6 +163,10 @@ def check_new_subimages(X: Any) -> tuple[np.ndarray, tuple[int, int]]:
             "hundreds are better: take more atoms or frames"
         )
     X = _finite("X", X).reshape(len(X), -1)
+    if max(-float(X.min()), float(X.max())) > LARGEST_PIXEL:
+        raise ValueError(
+            f"pixels must be at most {LARGEST_PIXEL:g}, got {max(X.max(), -X.min()):g}; scale them"
+        )
     if (X == X[0]).all() and (X != X[0, 0]).any():
         raise ValueError(
             f"the subimages must differ, got one window {len(X)} times; look at the positions "
@@ -249,4 +254,9 @@ def _is_integer(value: Any) -> bool:
 
 
 def _is_real(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False

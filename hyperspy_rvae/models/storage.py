@@ -43,6 +43,8 @@ def from_arrays(
         If a weight is missing, too many, of another shape or not finite. What is allocated is of
         the size of the weights, whatever the configuration asks for.
     """
+    if not isinstance(weights, Mapping):
+        raise ValueError(_unfit(f"they must be arrays by name, got {weights!r:.40}"))
     network: AnyNetwork
     if decoder == "steerable":
         network = _steerable(window, space, context, weights)
@@ -64,6 +66,11 @@ def from_arrays(
     for name in {"scale", "noise_variance", "gain", "inflation"} & set(state):
         if not bool((state[name] > 0).all()):
             raise ValueError(_unfit(f"{name} must be positive, got {state[name].tolist()}"))
+    for name in ("location", "scale"):
+        if float(state[name].abs()) > checks.LARGEST_PIXEL:
+            raise ValueError(
+                _unfit(f"{name} must be at most {checks.LARGEST_PIXEL:g}, as pixels are")
+            )
     network.load_state_dict(state)
     return network.eval()
 

@@ -82,7 +82,7 @@ def test_subimages_to_fit(X, error, match):
         ({"rotation_prior": 0}, ValueError, "positive width up to 3.142 rad, got 0"),
         ({"rotation_prior": 20}, ValueError, "rotation_prior"),
         ({"rotation_prior": "narrow"}, ValueError, "rotation_prior"),
-        ({"translation_prior": -1.0}, ValueError, "positive width of pixels, got -1.0"),
+        ({"translation_prior": -1.0}, ValueError, "positive width up to 1e.04 px, got -1.0"),
         ({"translation_prior": np.inf}, ValueError, "translation_prior"),
         ({"rotation_prior": 0.1, "invariances": ()}, ValueError, "needs 'rotation' among"),
         (
