@@ -76,7 +76,7 @@ def _doubt_window(window: tuple[int, int], space: LatentSpace) -> None:
     if space.translation and min(window) < _LEAST_WITH_SHIFTS:
         warnings.warn(
             f"windows of {window} px leave hardly more than the atom in view under shifts of up "
-            f"to {largest_shift(window, space)} px; cut windows of at least {_LEAST_WITH_SHIFTS} "
+            f"to {largest_shift(window, space):g} px; cut windows of at least {_LEAST_WITH_SHIFTS} "
             "px, or leave out the invariance to translation",
             UserWarning,
             stacklevel=4,

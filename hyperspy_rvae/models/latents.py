@@ -21,12 +21,29 @@ class Latents(NamedTuple):
 
 
 @dataclass(frozen=True)
+class PosePrior:
+    """Standard deviations of poses before any data: angle (radians) and shift (pixels).
+
+    None: angles are uniform, and shifts as the decoder takes them.
+    """
+
+    angle: float | None = None
+    shift: float | None = None
+
+
+@dataclass(frozen=True)
 class LatentSpace:
     """The latents of a model: its pose, as far as it has one, and then its content."""
 
     content: int
     rotation: bool
     translation: bool
+    prior: PosePrior = PosePrior()
+
+    @property
+    def turns_freely(self) -> bool:
+        """Whether all angles are alike."""
+        return self.rotation and self.prior.angle is None
 
     @property
     def names(self) -> tuple[str, ...]:

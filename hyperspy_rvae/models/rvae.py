@@ -19,7 +19,7 @@ from hyperspy_rvae.models import blocks, checks, configuration, fitting, inferen
 from hyperspy_rvae.models.checkpoint import open_checkpoint, settle_seed
 from hyperspy_rvae.models.course import Callback, Plan, Record
 from hyperspy_rvae.models.inference import AnyNetwork
-from hyperspy_rvae.models.latents import LatentSpace
+from hyperspy_rvae.models.latents import LatentSpace, PosePrior
 
 Invariance = Literal["rotation", "translation"]
 
@@ -43,6 +43,13 @@ class RVAE(TransformerMixin, BaseEstimator):
         about 2 px (1 px in windows below 20 px); corners are drawn as the rim of the disc goes
         on. ``"spatial"``: the decoder of [1]_, whose encoder guesses the pose; slower, and often
         wrong where content looks alike in several poses. For comparison, and for old results.
+    rotation_prior
+        Standard deviation in radians, up to pi, of angles that are normal about 0, wrapped around
+        the circle: for crystals that are nearly aligned, of whose symmetric motifs it then tells
+        which of the angles is meant. None: all angles are alike.
+    translation_prior
+        Standard deviation in pixels of the shifts along x and along y. None: 1.5 px for the
+        steerable decoder, a twentieth of the window's shorter side for the spatial one.
     epochs
         How many times as many subimages are drawn as there are. None: as many as the signal to
         noise asks for at least, and until the loss of those held out, or of all where none are,
@@ -75,7 +82,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         "shift_y" (pixels, right and down: the content's displacement from the window's centre),
         "z1", "z2", .... The origin of the angle is the model's own: each content is turned to
         overlap the most with the one most like it, which is a mere convention where they share
-        nothing. The origin of the shift is each motif's own.
+        nothing; under ``rotation_prior`` it is the prior's zero. The origin of the shift is each
+        motif's own, and under ``translation_prior`` the mean of each motif's shifts.
     history_
         One dict per epoch: ``loss``, ``reconstruction`` and ``divergence`` (nats per subimage on
         the input's scale), ``noise_variance``, and ``validation_loss`` where some are held out.
@@ -110,6 +118,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         *,
         invariances: Sequence[Invariance] = ("rotation", "translation"),
         decoder: Literal["steerable", "spatial"] = "steerable",
+        rotation_prior: float | None = None,
+        translation_prior: float | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float = 2e-3,
@@ -123,6 +133,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         self.latent_dim = latent_dim
         self.invariances = invariances
         self.decoder = decoder
+        self.rotation_prior = rotation_prior
+        self.translation_prior = translation_prior
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -331,7 +343,9 @@ class RVAE(TransformerMixin, BaseEstimator):
 
     def _space(self) -> LatentSpace:
         turns, moves = "rotation" in self.invariances, "translation" in self.invariances
-        return LatentSpace(int(self.latent_dim), turns, moves)
+        widths = (self.rotation_prior, self.translation_prior)
+        prior = PosePrior(*(None if width is None else float(width) for width in widths))
+        return LatentSpace(int(self.latent_dim), turns, moves, prior=prior)
 
     def _device(self) -> torch.device:
         return checks.choose_device(self.device)

@@ -21,6 +21,7 @@ _LOOKS = 2  # again, at most, where content is not where it was read
 _FEW = 4  # every fourth copy, where that will do
 _LOG_VARIANCES = (-9.0, 4.0)
 _NOISE_PACE = 0.03  # per step
+_SMALL = 0.1  # of the decoder's first weights, where content begins at the mean
 _LEAST_NOISE = 1e-4  # of the data's variance
 
 
@@ -59,6 +60,13 @@ class Decoder(nn.Sequential):
             nn.Tanh(),
             skip_init(nn.Linear, HIDDEN, functions),
         )
+
+    @torch.no_grad()
+    def begin_at(self, mean: Tensor) -> None:
+        """Draw hardly more than the mean subimage at first, so that its pose is the origin."""
+        weight, bias = list(self.parameters())[-2:]
+        weight.mul_(_SMALL)
+        bias.copy_(mean)
 
 
 class Reading(NamedTuple):
@@ -129,6 +137,8 @@ class SteerableNetwork(nn.Module):
         """Set the scales from coefficients ``(n, S, 2 D)`` and the pixels' sums of squares."""
         self.gain.fill_(1 / float(a[:, 0].square().mean().sqrt()))
         self.noise_variance.fill_(float(square.mean()) / self.likelihood.size)
+        if not self.space.turns_freely:
+            self.decoder.begin_at(a[:, 0].mean(0) * self.gain)
 
     def learn_noise(self, mean_square: Tensor) -> None:
         """Let the noise variance follow a batch's mean square error.
@@ -167,7 +177,7 @@ class SteerableNetwork(nn.Module):
         """
         found, pose, b = self._pose(self.likelihood.coefficients(seen))
         self.inflation.copy_(refinement.inflation(self.likelihood, seen, b, pose))
-        if self.space.rotation:
+        if self.space.turns_freely:
             centres, sizes = gauge.cells(found.content.numpy(force=True))
             self.cells.copy_(torch.from_numpy(centres))
             drawn = torch.complex(*self.draw(self.cells).chunk(2, 1)).numpy(force=True)

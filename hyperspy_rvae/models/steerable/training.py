@@ -26,6 +26,7 @@ _HARD_SHARE = 0.3  # of each batch, drawn by misfit
 _HARDEST = 8.0  # robust standard deviations; more does not count
 _EASY = 1.5
 _CENTRING = (0.3, 0.1)  # while warming up, and later, when z knows of the shift
+_CENTRING_ON_PRIOR = 0.4
 _NEARBY = 0.3  # of content's standard deviation
 _STILL_EVERY = 4  # steps
 _STILL = 1000.0 * _STILL_EVERY  # nats per squared pixel that content moves as z changes by one
@@ -146,6 +147,8 @@ class Trainer:
         turns, moves = network.space.rotation, network.space.translation
         lever = [turns * min(network.window) / 4, 1.0 * moves, 1.0 * moves]
         self.lever = network.gain.new_tensor(lever)
+        known = network.space.prior.shift is not None
+        self.centring = (_CENTRING_ON_PRIOR,) * 2 if known else _CENTRING
         self.taken, self.warm_up = 0, float(_WARM_UP)
         self.optimiser = torch.optim.Adam(
             network.parameters(), lr=plan.learning_rate, betas=_MOMENTS, fused=True
@@ -192,7 +195,9 @@ class Trainer:
             found = likelihood.evidence(a, b, square, s2, cells)
             motions = likelihood.motions(b)
             drift = (found.offset[:, None] @ motions[:, 1:])[:, 0]
-            gradient = found.gradient + _CENTRING[warm] * own[:, None] * drift
+            gradient = found.gradient + self.centring[warm] * own[:, None] * drift
+            if likelihood.aligned:
+                gradient += _CENTRING_ON_PRIOR * found.turn[:, None] * motions[:, 0]
         kl = divergence(mean, log_variance)
         weight = self.plan.beta * min(1.0, self.taken / (2 * self.warm_up))
         self.optimiser.zero_grad(set_to_none=True)
