@@ -15,6 +15,7 @@ import numpy as np
 from hyperspy_rvae.models.threads import alone
 
 _MESSAGE = 10_000_000  # bytes; a larger model is not sent with the graph
+_SAMPLE = 10_000  # subimages for scales and validation
 
 Encode = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -32,6 +33,13 @@ def draw(X: Any, most: int | None, seed: int) -> Any:
     if rows is not None:
         X = (X if isinstance(X, da.Array) else np.asarray(X))[rows]
     return X.compute() if isinstance(X, da.Array) else X
+
+
+def sample(X: da.Array, buffer: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw some of the subimages that training will stream; they and their numbers."""
+    rows = drawn(len(X), min(buffer, _SAMPLE), seed)
+    rows = np.arange(len(X)) if rows is None else rows
+    return X[rows].compute(), rows
 
 
 def encode(X: da.Array, encode_block: Encode, latents: int) -> da.Array:

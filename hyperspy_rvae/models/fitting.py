@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 
+import dask.array as da
 import numpy as np
 import torch
 from torch import Generator
 
-from hyperspy_rvae.models import scaling, training
+from hyperspy_rvae.models import checks, scaling, training
 from hyperspy_rvae.models.course import Callback, Plan, Record
 from hyperspy_rvae.models.latents import LatentSpace
 from hyperspy_rvae.models.nets import Network
@@ -17,11 +18,21 @@ from hyperspy_rvae.models.steerable import spectrum
 from hyperspy_rvae.models.steerable import training as steerable_training
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 from hyperspy_rvae.models.steerable.poses import largest_shift
+from hyperspy_rvae.models.steerable.streaming import Stream
 from hyperspy_rvae.models.threads import one_thread
 
 _MOST_LEFT = 0.25  # of the signal; more is worth a warning
 _LEAST_WITH_SHIFTS = 7  # px
 _LEAST_SNR = 0.05  # below, the signal's variance is not known well enough
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """Lazy subimages that do not fit into memory, and which of them the task's pixels are."""
+
+    X: da.Array
+    rows: np.ndarray
+    buffer: int
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,7 @@ class Task:
     space: LatentSpace
     plan: Plan
     device: torch.device
+    streamed: Streamed | None = None
 
 
 def spatial(
@@ -65,11 +77,30 @@ def steerable(
     network.to(task.device)
     support = network.seen(torch.from_numpy(images)).to(task.device)
     snr = found.signal / found.noise
-    with one_thread():
-        history = steerable_training.train(network, support, task.plan, snr, generator, callback)
+    stream = _stream(task, network)
+    try:
+        with one_thread():
+            history = steerable_training.train(
+                network, support, task.plan, snr, generator, callback, stream
+            )
+    finally:
+        if stream is not None:
+            stream.close()
     if task.plan.epochs is None:
         _doubt(float(network.noise_variance), found, task.space.content)
     return network, history
+
+
+def _stream(task: Task, network: SteerableNetwork) -> Stream | None:
+    if task.streamed is None:
+        return None
+    location, scale = float(network.location), float(network.scale)
+
+    def prepare(windows: np.ndarray) -> torch.Tensor:
+        pixels = checks.check_subimages(windows, task.window)
+        return network.seen(torch.from_numpy(scaling.standardise(pixels, location, scale)))
+
+    return Stream(task.streamed.X, task.streamed.rows, task.streamed.buffer, prepare)
 
 
 def _doubt_window(window: tuple[int, int], space: LatentSpace) -> None:

@@ -68,7 +68,10 @@ class RVAE(TransformerMixin, BaseEstimator):
         ``epochs`` either, as many as make 300 steps, at least 3.
     max_subimages
         Learn from that many subimages, drawn at random. None: from all, which have to fit into
-        memory.
+        memory unless ``buffer_subimages`` is given.
+    buffer_subimages
+        Of a dask array, have so many subimages in memory at once, in blocks from anywhere, which
+        are learned from before others take their place. For the steerable decoder.
     device
         ``"cpu"`` or ``"cuda"``. None: the CPU, which these small networks keep busy.
     seed
@@ -127,6 +130,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         validation_fraction: float = 0.25,
         patience: int | None = None,
         max_subimages: int | None = None,
+        buffer_subimages: int | None = None,
         device: Literal["cpu", "cuda"] | None = None,
         seed: int | None = None,
     ) -> None:
@@ -142,6 +146,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.max_subimages = max_subimages
+        self.buffer_subimages = buffer_subimages
         self.device = device
         self.seed = seed
 
@@ -179,13 +184,21 @@ class RVAE(TransformerMixin, BaseEstimator):
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be a function of epoch and record, got {callback!r}")
         seed = settle_seed(self.seed, checkpoint)
-        pixels, window = checks.check_new_subimages(blocks.draw(X, self.max_subimages, seed))
+        streamed = None
+        if self.buffer_subimages is not None and isinstance(X, da.Array):
+            rows = blocks.drawn(len(X), self.max_subimages, seed)
+            X = X if rows is None else X[rows]
+            some, rows = blocks.sample(X, self.buffer_subimages, seed)
+            streamed = fitting.Streamed(X, rows, self.buffer_subimages)
+        else:
+            some = blocks.draw(X, self.max_subimages, seed)
+        pixels, window = checks.check_new_subimages(some)
         checks.check_decoder(self.decoder, window)
         learn = fitting.spatial if self.decoder == "spatial" else fitting.steerable
         parameters, data = self.get_params(deep=False), {"subimages": pixels}
         kept = open_checkpoint(checkpoint, parameters, seed, window, data)
         plan = dataclasses.replace(self._plan(), checkpoint=kept)
-        task = fitting.Task(pixels, window, self._space(), plan, self._device())
+        task = fitting.Task(pixels, window, self._space(), plan, self._device(), streamed)
         network, history = learn(task, Generator().manual_seed(seed), callback)
         self._adopt(network, history, seed)
         inference.measure_spread(network, pixels, self._device())

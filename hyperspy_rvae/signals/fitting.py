@@ -42,7 +42,7 @@ def fit_and_encode(
     check_count(len(windows))
     rows = drawn(len(windows), max_subimages, model.seed)
     windows = windows if rows is None else take(windows, rows)
-    if isinstance(windows, da.Array):
+    if isinstance(windows, da.Array) and model.buffer_subimages is None:
         windows = compute([windows], show=show)[0]
     with tqdm(
         total=parameters.get("epochs"), desc="training", unit="epoch", disable=not show
