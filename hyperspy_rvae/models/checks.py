@@ -34,6 +34,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         raise ValueError(f"learning_rate must be a positive number, got {rate!r}; try 0.002")
     if not _is_real(beta) or not beta >= 0:
         raise ValueError(f"beta must be zero or a positive number, got {beta!r}; 1 is the ELBO")
+    check_divergence(parameters)
     if not _is_real(fraction) or not 0 <= fraction < 1:
         raise ValueError(
             f"validation_fraction must be at least 0 and below 1, got {fraction!r}; "
@@ -46,6 +47,30 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     check_invariances(parameters["invariances"])
     check_priors(parameters)
     choose_device(parameters["device"])
+
+
+def check_divergence(parameters: Mapping[str, Any]) -> None:
+    """Refuse a schedule of the divergence that has no meaning."""
+    epochs, capacity, free = (parameters[key] for key in ("kl_warmup", "capacity", "free_bits"))
+    if epochs is not None and not (_is_integer(epochs) and epochs >= 0):
+        raise ValueError(
+            f"kl_warmup must be None or a whole number of epochs, from 0 on, got {epochs!r}"
+        )
+    if capacity is not None and not (_is_real(capacity) and capacity >= 0):
+        raise ValueError(f"capacity must be None or a number of nats, from 0 on, got {capacity!r}")
+    if not _is_real(free) or not free >= 0:
+        raise ValueError(f"free_bits must be a number of nats, from 0 on, got {free!r}; 0 is none")
+
+
+def check_rows(name: str, given: Any, count: int) -> Any:
+    """Give what belongs to so many subimages, row by row; one label or number is for all."""
+    if np.ndim(given) == 0:
+        return np.full(count, given)
+    if len(given) != count:
+        raise ValueError(
+            f"{name} must have one entry for each of the {count} subimages, got {len(given)}"
+        )
+    return given
 
 
 def check_share(most: int | None) -> None:

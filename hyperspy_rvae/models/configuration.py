@@ -7,10 +7,13 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from hyperspy_rvae.models import conditions
 from hyperspy_rvae.models.checks import SMALLEST_WINDOW
+from hyperspy_rvae.models.conditions import Condition
 
 _MODEL, _VERSION = "RVAE", 1
 _KEYS = {"model", "version", "parameters", "window_shape", "seed", "history"}
+_OPTIONAL = {"condition"}
 
 
 class Configuration(NamedTuple):
@@ -20,6 +23,7 @@ class Configuration(NamedTuple):
     window: tuple[int, int]
     seed: int
     history: list[dict[str, float]]
+    condition: Condition | None = None
 
 
 def write(
@@ -27,6 +31,7 @@ def write(
     window: tuple[int, int],
     seed: int,
     history: list[dict[str, float]],
+    condition: Condition | None = None,
 ) -> str:
     """Write a configuration as JSON."""
     found = {
@@ -37,6 +42,8 @@ def write(
         "seed": seed,
         "history": history,
     }
+    if condition is not None:
+        found["condition"] = condition.describe()
     return json.dumps(found, allow_nan=False)
 
 
@@ -52,7 +59,7 @@ def read(text: str) -> Configuration:
         found = json.loads(text, parse_constant=_refuse)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(_unread(f"it doesn't parse as JSON: {error}")) from error
-    if not isinstance(found, dict) or set(found) != _KEYS:
+    if not isinstance(found, dict) or set(found) - _OPTIONAL != _KEYS:
         raise ValueError(_unread(f"it must be an object with the keys {', '.join(sorted(_KEYS))}"))
     if found["model"] != _MODEL or found["version"] != _VERSION:
         raise ValueError(
@@ -71,7 +78,8 @@ def read(text: str) -> Configuration:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in parameters.items()
     }
-    return Configuration(parameters, (window[0], window[1]), seed, found["history"])
+    condition = conditions.restore(found["condition"]) if "condition" in found else None
+    return Configuration(parameters, (window[0], window[1]), seed, found["history"], condition)
 
 
 def _plain(value: Any) -> Any:

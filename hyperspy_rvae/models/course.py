@@ -10,6 +10,7 @@ from typing import Any
 from torch import Generator, Tensor, nn
 
 from hyperspy_rvae.models.checkpoint import Checkpoint, Stateful
+from hyperspy_rvae.models.divergence import Cost
 
 Record = dict[str, float]
 Callback = Callable[[int, Record], object]
@@ -27,7 +28,7 @@ class Plan:
     epochs: int | None
     batch_size: int | None
     learning_rate: float
-    beta: float
+    cost: Cost
     validation_fraction: float
     patience: int | None
     checkpoint: Checkpoint | None = None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 
-import dask.array as da
 import numpy as np
 import torch
 from torch import Generator
 
 from hyperspy_rvae.models import checks, scaling, training
+from hyperspy_rvae.models.blocks import Streamed
 from hyperspy_rvae.models.course import Callback, Plan, Record
 from hyperspy_rvae.models.latents import LatentSpace
 from hyperspy_rvae.models.nets import Network
@@ -27,22 +27,14 @@ _LEAST_SNR = 0.05  # below, the signal's variance is not known well enough
 
 
 @dataclass(frozen=True)
-class Streamed:
-    """Lazy subimages that do not fit into memory, and which of them the task's pixels are."""
-
-    X: da.Array
-    rows: np.ndarray
-    buffer: int
-
-
-@dataclass(frozen=True)
 class Task:
-    """What to learn, from pixels ``(n, h * w)``, and where."""
+    """What to learn, from pixels ``(n, h * w)`` and their context ``(n, c)``, and where."""
 
     pixels: np.ndarray
     window: tuple[int, int]
     space: LatentSpace
     plan: Plan
+    context: np.ndarray
     device: torch.device
     streamed: Streamed | None = None
 
@@ -52,14 +44,16 @@ def spatial(
 ) -> tuple[Network, list[Record]]:
     """Train an encoder of pose and content, and a spatial decoder."""
     location, scale = scaling.location_and_scale(task.pixels)
-    network = Network(task.window, task.space)
+    network = Network(task.window, task.space, task.context.shape[1])
     network.start(generator)
     network.location.fill_(location)
     network.scale.fill_(scale)
     network.to(task.device)
     images = scaling.standardise(task.pixels, location, scale)
+    context = torch.from_numpy(task.context).to(task.device)
     with one_thread():
-        return network, training.train(network, images, task.plan, generator, callback)
+        history = training.train(network, images, context, task.plan, generator, callback)
+    return network, history
 
 
 def steerable(
@@ -70,18 +64,19 @@ def steerable(
     _doubt_window(task.window, task.space)
     images = scaling.standardise(task.pixels, location, scale)
     found = spectrum.measure(images.reshape(-1, *task.window))
-    network = SteerableNetwork(task.window, task.space, found.band)
+    network = SteerableNetwork(task.window, task.space, found.band, task.context.shape[1])
     network.start(generator)
     network.location.fill_(location)
     network.scale.fill_(scale)
     network.to(task.device)
     support = network.seen(torch.from_numpy(images)).to(task.device)
+    context = torch.from_numpy(task.context).to(task.device)
     snr = found.signal / found.noise
     stream = _stream(task, network)
     try:
         with one_thread():
             history = steerable_training.train(
-                network, support, task.plan, snr, generator, callback, stream
+                network, support, context, task.plan, snr, generator, callback, stream
             )
     finally:
         if stream is not None:
@@ -100,7 +95,7 @@ def _stream(task: Task, network: SteerableNetwork) -> Stream | None:
         pixels = checks.check_subimages(windows, task.window)
         return network.seen(torch.from_numpy(scaling.standardise(pixels, location, scale)))
 
-    return Stream(task.streamed.X, task.streamed.rows, task.streamed.buffer, prepare)
+    return Stream(task.streamed, prepare)
 
 
 def _doubt_window(window: tuple[int, int], space: LatentSpace) -> None:

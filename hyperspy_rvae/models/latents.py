@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,6 +56,10 @@ class LatentSpace:
     def widths(self) -> list[int]:
         """How many columns angle, shift and content take."""
         return [int(self.rotation), 2 * self.translation, self.content]
+
+    def is_content(self) -> np.ndarray:
+        """Whether each column is one of the content's."""
+        return np.array([name[0] == "z" for name in self.names])
 
     def split(self, values: Tensor) -> Latents:
         """Take the columns apart."""

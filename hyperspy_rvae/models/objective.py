@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from hyperspy_rvae.models.divergence import Cost
 from hyperspy_rvae.models.geometry import log_wrapped_normal
 from hyperspy_rvae.models.nets import Network
 
@@ -19,11 +20,22 @@ _NODES = 32  # of Gauss-Hermite quadrature
 
 
 class Bound(NamedTuple):
-    """What the bound is made of, each ``(n,)``."""
+    """What the bound is made of, each ``(n,)``, divergences of the content ``(n, k)``."""
 
     squared_error: Tensor
     reconstruction: Tensor
-    divergence: Tensor
+    pose: Tensor
+    content: Tensor
+
+    @property
+    def divergence(self) -> Tensor:
+        """Divergence of all latents, ``(n,)``."""
+        return self.content.sum(-1) + self.pose
+
+    def loss(self, cost: Cost, done: float = 1.0) -> Tensor:
+        """Training's objective ``(n,)``, when a share `done` of the warm-up is over."""
+        pose = cost.beta * min(1.0, done) * self.pose
+        return self.reconstruction + (cost.of(self.content, done) + pose)
 
 
 def kl_normal(mean: Tensor, std: Tensor, prior_std: float = 1.0) -> Tensor:
@@ -76,35 +88,36 @@ def gaussian_nll(squared_error: Tensor, noise_variance: Tensor, pixels: int) -> 
     return 0.5 * (squared_error / noise_variance + normaliser)
 
 
-def divergence(network: Network, mean: Tensor, std: Tensor) -> Tensor:
-    """Divergence of the posteriors from the prior, ``(n,)``.
+def divergence(network: Network, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+    """Divergence of the posteriors from the prior: of the pose ``(n,)``, the content ``(n, k)``.
 
     The prior of the angle is uniform and that of a shift a normal of ``SHIFT_PRIOR`` windows,
     unless the network's space has others; that of the content is a unit normal.
     """
     space = network.space
     means, stds = space.split(mean), space.split(std)
-    total = kl_normal(means.content, stds.content).sum(-1)
+    pose = mean.new_zeros(len(mean))
     if space.rotation:
-        total = total + _turn_divergence(means.angle, stds.angle, space.prior.angle)
+        pose = pose + _turn_divergence(means.angle, stds.angle, space.prior.angle)
     if space.translation:
         prior = space.prior.shift or SHIFT_PRIOR * min(network.window)
-        total = total + kl_normal(means.shift, stds.shift, prior).sum(-1)
-    return total
+        pose = pose + kl_normal(means.shift, stds.shift, prior).sum(-1)
+    return pose, kl_normal(means.content, stds.content)
 
 
 def _turn_divergence(mean: Tensor, std: Tensor, prior_std: float | None) -> Tensor:
     return kl_circle(std) if prior_std is None else kl_wrapped_normal(mean, std, prior_std)
 
 
-def bound(network: Network, pixels: Tensor, generator: Generator) -> Bound:
+def bound(network: Network, pixels: Tensor, context: Tensor, generator: Generator) -> Bound:
     """Negative evidence lower bound of standardised pixels ``(n, p)``, by one draw of the latents.
 
     Kingma and Welling (2014), with the reparameterised posterior; the noise is drawn on the CPU,
     so that it is the same on every device.
     """
-    mean, std = network.encode(pixels)
+    mean, std = network.encode(pixels, context)
     noise = torch.randn(mean.shape, generator=generator).to(mean.device)
-    squared_error = (network.decode(mean + std * noise) - pixels).square().sum(-1)
+    shown = network.decode(mean + std * noise, context)
+    squared_error = (shown - pixels).square().sum(-1)
     reconstruction = gaussian_nll(squared_error, network.noise_variance, pixels.shape[-1])
-    return Bound(squared_error.detach(), reconstruction, divergence(network, mean, std))
+    return Bound(squared_error.detach(), reconstruction, *divergence(network, mean, std))

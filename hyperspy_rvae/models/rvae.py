@@ -15,9 +15,19 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import Generator
 
-from hyperspy_rvae.models import blocks, checks, configuration, fitting, inference, storage
+from hyperspy_rvae.models import (
+    blocks,
+    checks,
+    conditions,
+    configuration,
+    fitting,
+    inference,
+    storage,
+)
 from hyperspy_rvae.models.checkpoint import open_checkpoint, settle_seed
+from hyperspy_rvae.models.conditions import Condition
 from hyperspy_rvae.models.course import Callback, Plan, Record
+from hyperspy_rvae.models.divergence import Cost
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace, PosePrior
 
@@ -60,6 +70,14 @@ class RVAE(TransformerMixin, BaseEstimator):
         Of Adam; it falls to zero over the last third of the epochs.
     beta
         Weight of the divergence from the prior; 1 is the evidence lower bound.
+    kl_warmup
+        Epochs over which the weight rises from zero, or 0. None: 600 steps of the steerable
+        decoder, fewer of short trainings, and none of the spatial one.
+    capacity
+        Draw the divergence of the content to so many nats, reached over the warm-up, and not to
+        zero: ``beta |divergence - capacity|``, for which `beta` should be large [4]_.
+    free_bits
+        Nats of each content latent that cost nothing, so that none collapses [5]_.
     validation_fraction
         Share of the subimages held out to tell when to stop; may be 0.
     patience
@@ -94,6 +112,9 @@ class RVAE(TransformerMixin, BaseEstimator):
         Learned variance of a pixel, on the input's scale.
     seed_
         The seed that was used.
+    condition_
+        None, or what `fit` was given as condition: its ``labels``, or ``location`` and ``scale``
+        of its values, and ``names``, if it came from columns of a table.
     window_shape_, n_features_in_
         Height and width of a window, and their product.
 
@@ -102,6 +123,8 @@ class RVAE(TransformerMixin, BaseEstimator):
     .. [1] Bepler, Zhong, Kelley, Brignole, Berger, NeurIPS 2019, arXiv:1909.11663.
     .. [2] Kalinin, Dyck, Jesse, Ziatdinov, Science Advances 7, eabd5084 (2021).
     .. [3] Zhao, Singer, J. Opt. Soc. Am. A 30, 871 (2013).
+    .. [4] Burgess, Higgins, Pal, Matthey, Watters, Desjardins, Lerchner, arXiv:1804.03599 (2018).
+    .. [5] Kingma, Salimans, Jozefowicz, Chen, Sutskever, Welling, NeurIPS 2016, arXiv:1606.04934.
 
     Examples
     --------
@@ -127,6 +150,9 @@ class RVAE(TransformerMixin, BaseEstimator):
         batch_size: int | None = None,
         learning_rate: float = 2e-3,
         beta: float = 1.0,
+        kl_warmup: int | None = None,
+        capacity: float | None = None,
+        free_bits: float = 0.0,
         validation_fraction: float = 0.25,
         patience: int | None = None,
         max_subimages: int | None = None,
@@ -143,6 +169,9 @@ class RVAE(TransformerMixin, BaseEstimator):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.beta = beta
+        self.kl_warmup = kl_warmup
+        self.capacity = capacity
+        self.free_bits = free_bits
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.max_subimages = max_subimages
@@ -155,6 +184,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         X: Any,
         y: Any = None,
         *,
+        condition: Any = None,
         callback: Callback | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> RVAE:
@@ -167,6 +197,10 @@ class RVAE(TransformerMixin, BaseEstimator):
             ten of at least 5 px, of any unit. Of a dask array ``max_subimages`` are computed.
         y
             Ignored.
+        condition
+            What is known of each subimage and given to encoder and decoder, so that the content
+            latents need not say it: labels ``(n,)``, text or integers; or continuous values,
+            floats ``(n,)`` or numbers ``(n, k)``.
         callback
             Called as ``callback(epoch, record)`` after each epoch; see ``history_``.
         checkpoint
@@ -184,31 +218,39 @@ class RVAE(TransformerMixin, BaseEstimator):
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be a function of epoch and record, got {callback!r}")
         seed = settle_seed(self.seed, checkpoint)
-        streamed = None
-        if self.buffer_subimages is not None and isinstance(X, da.Array):
-            rows = blocks.drawn(len(X), self.max_subimages, seed)
-            X = X if rows is None else X[rows]
-            some, rows = blocks.sample(X, self.buffer_subimages, seed)
-            streamed = fitting.Streamed(X, rows, self.buffer_subimages)
-        else:
-            some = blocks.draw(X, self.max_subimages, seed)
+        condition = blocks.draw_beside("condition", condition, X, self.max_subimages, seed)
+        learned = None if condition is None else conditions.learn(condition)
+        some, streamed = blocks.to_learn(X, self.max_subimages, self.buffer_subimages, seed)
         pixels, window = checks.check_new_subimages(some)
         checks.check_decoder(self.decoder, window)
         learn = fitting.spatial if self.decoder == "spatial" else fitting.steerable
-        parameters, data = self.get_params(deep=False), {"subimages": pixels}
-        kept = open_checkpoint(checkpoint, parameters, seed, window, data)
+        context = conditions.codes(learned, condition, len(streamed.X) if streamed else len(pixels))
+        if streamed:
+            streamed = dataclasses.replace(streamed, context=context)
+            context = context[streamed.rows]
+        data = {"subimages": pixels, "condition": context}
+        kept = open_checkpoint(checkpoint, self.get_params(deep=False), seed, window, data)
         plan = dataclasses.replace(self._plan(), checkpoint=kept)
-        task = fitting.Task(pixels, window, self._space(), plan, self._device(), streamed)
+        task = fitting.Task(pixels, window, self._space(), plan, context, self._device(), streamed)
         network, history = learn(task, Generator().manual_seed(seed), callback)
-        self._adopt(network, history, seed)
-        inference.measure_spread(network, pixels, self._device())
+        self._adopt(network, history, seed, learned)
+        inference.measure_spread(network, pixels, context, self._device())
         return self
 
+    def fit_transform(self, X: Any, y: Any = None, *, condition: Any = None, **others: Any) -> Any:
+        """Learn from subimages and give their latents; as `fit`, and then `transform`."""
+        self.fit(X, y, condition=condition, **others)
+        return self.transform(X, condition=condition)
+
     @overload
-    def transform(self, X: Any, return_std: Literal[False] = False) -> np.ndarray: ...
+    def transform(
+        self, X: Any, return_std: Literal[False] = False, *, condition: Any = None
+    ) -> np.ndarray: ...
     @overload
-    def transform(self, X: Any, return_std: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
-    def transform(self, X: Any, return_std: bool = False) -> Any:
+    def transform(
+        self, X: Any, return_std: Literal[True], *, condition: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+    def transform(self, X: Any, return_std: bool = False, *, condition: Any = None) -> Any:
         """Latents of subimages.
 
         Parameters
@@ -217,6 +259,8 @@ class RVAE(TransformerMixin, BaseEstimator):
             Shape ``(n, height, width)`` or ``(n, height * width)``, windows of the fitted shape.
         return_std
             Whether to return the posterior's standard deviations, too.
+        condition
+            As `fit` was given, for these subimages; one label or number holds for all of them.
 
         Returns
         -------
@@ -227,19 +271,22 @@ class RVAE(TransformerMixin, BaseEstimator):
         network = self._fitted()
         if isinstance(X, da.Array):
             checks.check_window(X.shape, network.window)
-            both = blocks.encode(X, self._encode, len(self.latent_names_))
+            condition = conditions.checked(self.condition_, condition, len(X))
+            both = blocks.encode(X, condition, self._encode, len(self.latent_names_))
             values, std = both[:, : both.shape[1] // 2], both[:, both.shape[1] // 2 :]
         else:
-            values, std = self._encode(X)
+            values, std = self._encode(X, condition)
         return (values, std) if return_std else values
 
-    def inverse_transform(self, Z: Any) -> np.ndarray:
+    def inverse_transform(self, Z: Any, *, condition: Any = None) -> np.ndarray:
         """Decode latents, angle and shift put back, on the input's scale.
 
         Parameters
         ----------
         Z
             Shape ``(n, latents)``, columns as in ``latent_names_``.
+        condition
+            As `fit` was given, for these rows; one label or number holds for all of them.
 
         Returns
         -------
@@ -248,16 +295,18 @@ class RVAE(TransformerMixin, BaseEstimator):
         """
         network = self._fitted()
         values = checks.check_latents(Z, network.space.names)
-        images = inference.decode(network, values, self._device())
+        context = conditions.codes(self.condition_, condition, len(values))
+        images = inference.decode(network, values, context, self._device())
         return images.reshape(-1, *network.window)
 
-    def reconstruct(self, X: Any) -> np.ndarray:
+    def reconstruct(self, X: Any, *, condition: Any = None) -> np.ndarray:
         """Encode and decode subimages; the result has the shape of ``X``, on its scale."""
         network = self._fitted()
-        values, _ = self._encode(X)
-        return inference.decode(network, values, self._device()).reshape(np.shape(X))
+        values, _ = self._encode(X, condition)
+        context = conditions.codes(self.condition_, condition, len(values))
+        return inference.decode(network, values, context, self._device()).reshape(np.shape(X))
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, *, condition: Any = None) -> float:
         """Mean evidence lower bound of a subimage in nats, on the input's own scale.
 
         The latents are drawn once for each subimage, from a fixed seed.
@@ -266,17 +315,21 @@ class RVAE(TransformerMixin, BaseEstimator):
         pixels = checks.check_subimages(X, network.window)
         if not len(pixels):
             raise ValueError("X must hold at least one subimage to score, got none")
-        return inference.evidence(network, pixels, self._device())
+        context = conditions.codes(self.condition_, condition, len(pixels))
+        return inference.evidence(network, pixels, context, self._device())
 
     @property
     def components_(self) -> np.ndarray:
         """What each latent changes, shape ``(latents, pixels)``: a picture, and not a basis.
 
         The image decoded one standard deviation of the training data above zero, less the one
-        below, all other latents being zero; an angle goes at most a quarter turn either way.
+        below, all other latents being zero; an angle goes at most a quarter turn either way. The
+        condition is the commonest label, or the mean.
         """
         steps = np.diag(self._fitted().spread.numpy())
-        change = self.inverse_transform(steps) - self.inverse_transform(-steps)
+        usual = None if self.condition_ is None else [self.condition_.usual] * len(steps)
+        above, below = (self.inverse_transform(sign * steps, condition=usual) for sign in (1, -1))
+        change = above - below
         return change.reshape(len(steps), -1)
 
     def configuration(self) -> str:
@@ -284,7 +337,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         window = self._fitted().window
         parameters = self.get_params(deep=False)
         del parameters["device"]  # of the machine, and not of the model
-        return configuration.write(parameters, window, self.seed_, self.history_)
+        return configuration.write(parameters, window, self.seed_, self.history_, self.condition_)
 
     def weights(self) -> dict[str, np.ndarray]:
         """Weights of a fitted model by name, arrays of at least one dimension."""
@@ -314,8 +367,9 @@ class RVAE(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"the model's configuration is no {cls.__name__}'s: {error}"
             ) from error
-        network = storage.from_arrays(model.decoder, found.window, model._space(), weights)
-        model._adopt(network, found.history, found.seed)
+        context = 0 if found.condition is None else found.condition.width
+        network = storage.from_arrays(model.decoder, found.window, model._space(), context, weights)
+        model._adopt(network, found.history, found.seed, found.condition)
         return model
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -339,17 +393,18 @@ class RVAE(TransformerMixin, BaseEstimator):
         """
         return cls.rebuild(*storage.read_file(path))
 
-    def _encode(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _encode(self, X: Any, condition: Any) -> tuple[np.ndarray, np.ndarray]:
         network = self._fitted()
         pixels = checks.check_subimages(X, network.window)
-        return inference.encode(network, pixels, self._device())
+        context = conditions.codes(self.condition_, condition, len(pixels))
+        return inference.encode(network, pixels, context, self._device())
 
     def _plan(self) -> Plan:
         return Plan(
             epochs=None if self.epochs is None else int(self.epochs),
             batch_size=None if self.batch_size is None else int(self.batch_size),
             learning_rate=float(self.learning_rate),
-            beta=float(self.beta),
+            cost=Cost(float(self.beta), self.kl_warmup, self.capacity, float(self.free_bits)),
             validation_fraction=float(self.validation_fraction),
             patience=None if self.patience is None else int(self.patience),
         )
@@ -367,11 +422,18 @@ class RVAE(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "latent_names_")
         return self._network
 
-    def _adopt(self, network: AnyNetwork, history: list[Record], seed: int) -> None:
+    def _adopt(
+        self,
+        network: AnyNetwork,
+        history: list[Record],
+        seed: int,
+        condition: Condition | None,
+    ) -> None:
         # The network stays on the CPU, where it can be copied, pickled and shared by threads.
         self._network = network.cpu().eval()
         self.history_ = history
         self.seed_ = seed
+        self.condition_ = condition
         self.latent_names_ = network.space.names
         self.window_shape_ = network.window
         self.n_features_in_ = math.prod(network.window)

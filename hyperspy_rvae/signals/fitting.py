@@ -12,6 +12,12 @@ from tqdm.auto import tqdm
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import atom_axis, like
 from hyperspy_rvae.signals.computing import compute
+from hyperspy_rvae.signals.conditions import (
+    check_condition,
+    condition_of,
+    keep_condition,
+    known_condition,
+)
 from hyperspy_rvae.signals.frames import wants_progress
 from hyperspy_rvae.subimages.stack import take
 
@@ -26,13 +32,14 @@ def fit_and_encode(
     parameters: dict[str, Any],
     max_subimages: int | None,
     show_progressbar: bool | None,
+    condition: Any = None,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> AtomLatents:
     """Fit a model with the given parameters to (a share of) the subimages and encode all."""
     from hyperspy_rvae.models import RVAE
-    from hyperspy_rvae.models.blocks import drawn
+    from hyperspy_rvae.models.blocks import draw, drawn
     from hyperspy_rvae.models.checkpoint import settle_seed
-    from hyperspy_rvae.models.checks import check_parameters
+    from hyperspy_rvae.models.checks import check_parameters, check_rows
 
     show = wants_progress(show_progressbar)
     model = RVAE(**parameters, max_subimages=max_subimages)
@@ -40,6 +47,11 @@ def fit_and_encode(
     model.seed = settle_seed(model.seed, checkpoint)  # the share belongs to it, too
     windows = windows_of(subimages)
     check_count(len(windows))
+    condition = condition_of(subimages, condition)
+    known = None if condition is None else check_rows("condition", condition, len(windows))
+    if known is not None:
+        known = draw(known, max_subimages, model.seed)
+        check_condition(condition, known)
     rows = drawn(len(windows), max_subimages, model.seed)
     windows = windows if rows is None else take(windows, rows)
     if isinstance(windows, da.Array) and model.buffer_subimages is None:
@@ -52,11 +64,11 @@ def fit_and_encode(
             bar.set_postfix({"loss": f"{record['loss']:.2f}"}, refresh=False)
             bar.update(epoch + 1 - bar.n)  # a training that goes on has some behind it
 
-        model.fit(windows, callback=advance, checkpoint=checkpoint)
-    return encode(subimages, model)
+        model.fit(windows, condition=known, callback=advance, checkpoint=checkpoint)
+    return encode(subimages, model, condition)
 
 
-def encode(subimages: AtomSubimages, model: RVAE) -> AtomLatents:
+def encode(subimages: AtomSubimages, model: RVAE, condition: Any = None) -> AtomLatents:
     """Latents of all subimages; as ``AtomSubimages.encode``."""
     from hyperspy_rvae.models import RVAE
 
@@ -73,9 +85,10 @@ def encode(subimages: AtomSubimages, model: RVAE) -> AtomLatents:
             "of that size."
         )
     names = [*model.latent_names_, *(f"{name}_std" for name in model.latent_names_)]
-    return like(
+    condition = known_condition(subimages, model, condition)
+    latents = like(
         subimages,
-        _both(*model.transform(windows, return_std=True)),
+        _both(*model.transform(windows, return_std=True, condition=condition)),
         [
             atom_axis(record.atom_ids(subimages)),
             {"name": "latent", "size": len(names), "navigate": False},
@@ -83,6 +96,8 @@ def encode(subimages: AtomSubimages, model: RVAE) -> AtomLatents:
         "atom_latents",
         {"model": described, "latents": names},
     )
+    keep_condition(latents, condition)
+    return latents
 
 
 def _both(values: np.ndarray | da.Array, std: np.ndarray | da.Array) -> np.ndarray | da.Array:

@@ -46,6 +46,7 @@ class AtomSubimages(Signal2D):
         self,
         latent_dim: int = 2,
         *,
+        condition: Any = None,
         max_subimages: int | None = None,
         seed: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -58,6 +59,12 @@ class AtomSubimages(Signal2D):
         ----------
         latent_dim
             Number of content latents, besides angle and shift.
+        condition
+            What is known of each atom, so that the content latents need not say it: the name of a
+            column of the table, such as "sublattice", or a list of names of columns of numbers;
+            or an array, row for row with the atom axis. Text and integers are labels, floats are
+            continuous values. An array becomes the column ``condition`` of the latents' table; a
+            dask array is computed block by block and is not kept.
         max_subimages
             Train on that many subimages, drawn at random; if not given, on all.
         seed
@@ -82,15 +89,19 @@ class AtomSubimages(Signal2D):
         ------
         ValueError
             If there are fewer than ten subimages, pixels are not finite, a parameter is
-            impossible, or `checkpoint` is of another training.
+            impossible, the condition is missing for an atom or the same for all, or `checkpoint`
+            is of another training.
         """
         parameters = {"latent_dim": latent_dim, "seed": seed, **parameters}
-        return fit_and_encode(self, parameters, max_subimages, show_progressbar, checkpoint)
+        return fit_and_encode(
+            self, parameters, max_subimages, show_progressbar, condition, checkpoint
+        )
 
     def fit_vae(
         self,
         latent_dim: int = 2,
         *,
+        condition: Any = None,
         max_subimages: int | None = None,
         seed: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -100,6 +111,7 @@ class AtomSubimages(Signal2D):
         """Fit a VAE without invariances, and encode all subimages; see :meth:`fit_rvae`."""
         return self.fit_rvae(
             latent_dim,
+            condition=condition,
             max_subimages=max_subimages,
             seed=seed,
             checkpoint=checkpoint,
@@ -111,6 +123,7 @@ class AtomSubimages(Signal2D):
         self,
         model: RVAE,
         *,
+        condition: Any = None,
         output: str | os.PathLike[str] | None = None,
         resume: bool = False,
         show_progressbar: bool | None = None,
@@ -121,6 +134,9 @@ class AtomSubimages(Signal2D):
         ----------
         model
             Fitted to windows of the same size.
+        condition
+            For a model that was fitted with one, as in :meth:`fit_rvae`. If not given, the columns
+            of the table that have the names of those that the model was fitted with.
         output
             File ending in ``.zspy`` to write the latents to as they come. Until it is whole it
             ends in ``.part.zspy``.
@@ -141,8 +157,8 @@ class AtomSubimages(Signal2D):
         TypeError
             If `model` is not one of ``hyperspy_rvae.models``.
         ValueError
-            If it was fitted to windows of another size, or what is to be resumed is of another
-            model or other subimages.
+            If it was fitted to windows of another size or with a condition that is not there, or
+            what is to be resumed is of another model or other subimages.
         FileExistsError
             If `output`, or a part of it, is there and `resume` is False.
         RuntimeError
@@ -150,8 +166,9 @@ class AtomSubimages(Signal2D):
             and what was done stays.
         """
         if output is None:
-            return encode(self, model)
-        return encode_to(self, model, output, resume, wants_progress(show_progressbar))
+            return encode(self, model, condition)
+        show = wants_progress(show_progressbar)
+        return encode_to(self, model, output, resume, show, condition)
 
 
 class LazyAtomSubimages(LazySignal2D, AtomSubimages):

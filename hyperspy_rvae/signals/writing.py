@@ -29,13 +29,18 @@ _logger = logging.getLogger(__name__)
 
 
 def encode_to(
-    subimages: AtomSubimages, model: RVAE, output: Any, resume: bool, show: bool
+    subimages: AtomSubimages,
+    model: RVAE,
+    output: Any,
+    resume: bool,
+    show: bool,
+    condition: Any = None,
 ) -> LazyAtomLatents:
     """Encode into a file; as ``AtomSubimages.encode``."""
     path = check_output(output, resume)
     if not subimages._lazy:
         subimages = subimages.as_lazy(chunks=(ROWS, -1, -1))
-    return write_latents(encode(subimages, model), path, show)
+    return write_latents(encode(subimages, model, condition), path, show)
 
 
 def check_output(output: Any, resume: bool) -> Path:

@@ -7,6 +7,7 @@ import torch
 from torch import Generator
 
 from hyperspy_rvae.models import RVAE, checkpoint
+from hyperspy_rvae.models.blocks import Streamed
 from hyperspy_rvae.models.steerable.streaming import Stream
 
 SIZE = 11
@@ -26,7 +27,8 @@ def motifs(count, seed=0):
 
 def stream(count=103, chunk=7, buffer=30):
     X = da.arange(count, chunks=chunk)[:, None] * np.ones(2)
-    return Stream(X, np.arange(0, count, 2), buffer, torch.from_numpy)
+    streamed = Streamed(X, np.arange(0, count, 2), buffer, np.empty((count, 0), np.float32))
+    return Stream(streamed, torch.from_numpy)
 
 
 def test_a_pass_gives_every_subimage_once():
@@ -66,7 +68,8 @@ def test_two_parts_at_most_are_in_memory():
         lambda block: computed.append(len(block)) or block, dtype="f4", meta=np.empty((0, 0, 0))
     )
     generator = Generator().manual_seed(0)
-    parts = Stream(X, np.arange(1), 60, torch.from_numpy)
+    streamed = Streamed(X, np.arange(1), 60, np.empty((400, 0), np.float32))
+    parts = Stream(streamed, torch.from_numpy)
     parts.next(generator)
     parts.loading.result()
     assert sum(computed) == 2 * 60
@@ -99,6 +102,17 @@ def test_a_streamed_training_goes_on_bit_for_bit(tmp_path, monkeypatch):
     assert seen == [3, 4, 5]
     for name, weights in straight.weights().items():
         np.testing.assert_array_equal(resumed.weights()[name], weights)
+
+
+def test_conditions_are_streamed_beside(make):
+    images = motifs(300)
+    kinds = np.arange(300) % 2
+    given = {"latent_dim": 1, "epochs": 6, "seed": 0}
+    X = da.from_array(images, (30, -1, -1))
+    model = RVAE(**given, buffer_subimages=90).fit(X, condition=kinds)
+    right = model.inverse_transform(model.transform(images, condition=kinds), condition=kinds)
+    wrong = model.inverse_transform(model.transform(images, condition=kinds), condition=1 - kinds)
+    assert np.square(right - images).mean() < 0.8 * np.square(wrong - images).mean()
 
 
 def test_a_bad_block_is_an_error(tmp_path):

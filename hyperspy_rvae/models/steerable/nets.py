@@ -29,32 +29,34 @@ class Encoder(nn.Module):
     """Coefficients to the posterior of content, from turned copies.
 
     Each copy passes through two layers of 128 units; a weighted mean over the copies, with
-    weights learned by attention, forgets which was which, and so the angle.
+    weights learned by attention, forgets which was which, and so the angle. The context, of which
+    there may be none, is read beside that mean.
     """
 
-    def __init__(self, functions: int, content: int) -> None:
+    def __init__(self, functions: int, content: int, context: int) -> None:
         super().__init__()
         self.first = skip_init(nn.Linear, functions, HIDDEN)
         self.second = skip_init(nn.Linear, HIDDEN, HIDDEN)
         self.attention = skip_init(nn.Linear, HIDDEN, 1)
-        self.third = skip_init(nn.Linear, HIDDEN, HIDDEN)
+        self.third = skip_init(nn.Linear, HIDDEN + context, HIDDEN)
         self.last = skip_init(nn.Linear, HIDDEN, 2 * content)
 
-    def forward(self, copies: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, copies: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance ``(n, content)`` of coefficients ``(n, copies, 2 D)``."""
         hidden = silu(self.second(silu(self.first(copies))))
         weight = self.attention(hidden).softmax(1)
         pooled = (weight * hidden).sum(1)
-        mean, log_variance = self.last(silu(self.third(pooled))).chunk(2, -1)
+        third = silu(self.third(torch.cat([pooled, context], -1)))
+        mean, log_variance = self.last(third).chunk(2, -1)
         return mean, log_variance.clamp(*_LOG_VARIANCES)
 
 
 class Decoder(nn.Sequential):
-    """Content to coefficients, by two layers of 128 units (tanh)."""
+    """Content and context to coefficients, by two layers of 128 units (tanh)."""
 
-    def __init__(self, content: int, functions: int) -> None:
+    def __init__(self, inputs: int, functions: int) -> None:
         super().__init__(
-            skip_init(nn.Linear, content, HIDDEN),
+            skip_init(nn.Linear, inputs, HIDDEN),
             nn.Tanh(),
             skip_init(nn.Linear, HIDDEN, HIDDEN),
             nn.Tanh(),
@@ -83,6 +85,7 @@ class SteerableNetwork(nn.Module):
     ``location`` and ``scale`` standardise the pixels, ``noise_variance`` is that of a
     standardised pixel, and ``spread`` says how far the latents reach. ``sides`` are the window's
     and ``band`` is the basis's highest wave number (radians per pixel): they define the basis.
+    Encoder and decoder are given a ``context`` ``(n, c)`` of so many numbers, or none.
     ``gain`` brings coefficients to unit variance, and ``inflation`` is by how much angle and
     shifts scatter more than white noise lets them. ``cells`` of content and their ``turns`` give
     all angles one origin.
@@ -101,15 +104,17 @@ class SteerableNetwork(nn.Module):
     cells: Tensor
     turns: Tensor
 
-    def __init__(self, window: tuple[int, int], space: LatentSpace, band: float) -> None:
+    def __init__(
+        self, window: tuple[int, int], space: LatentSpace, band: float, context: int = 0
+    ) -> None:
         super().__init__()
-        self.window, self.space = window, space
+        self.window, self.space, self.context = window, space, context
         chosen = basis.choose(poses.content_radius(window, space), band)
         self.likelihood = Likelihood(window, space, chosen)
         self.renderer = Renderer(window, chosen)
         functions = 2 * len(chosen.orders)
-        self.encoder = Encoder(functions, space.content)
-        self.decoder = Decoder(space.content, functions)
+        self.encoder = Encoder(functions, space.content, context)
+        self.decoder = Decoder(space.content + context, functions)
         copies = _COPIES if space.rotation else 1
         turns = torch.arange(copies) * (2 * math.pi / copies)
         self.register_buffer("copies", turns, persistent=False)
@@ -122,7 +127,7 @@ class SteerableNetwork(nn.Module):
         self.register_buffer("sides", torch.tensor(window, dtype=torch.float64))
         self.register_buffer("gain", torch.ones(1))
         self.register_buffer("inflation", torch.ones(2))
-        self.register_buffer("cells", torch.zeros(gauge.CELLS, space.content))
+        self.register_buffer("cells", torch.zeros(gauge.CELLS, space.content + context))
         self.register_buffer("turns", torch.zeros(gauge.CELLS))
 
     def start(self, generator: Generator) -> None:
@@ -154,7 +159,11 @@ class SteerableNetwork(nn.Module):
         return pixels[:, self.likelihood.support]
 
     def read(
-        self, a: Tensor, angle: Tensor | None = None, few: bool = False
+        self,
+        a: Tensor,
+        context: Tensor,
+        angle: Tensor | None = None,
+        few: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of content in coefficients ``(n, 2 D)`` about one shift.
 
@@ -164,81 +173,91 @@ class SteerableNetwork(nn.Module):
         copies = self.copies[:: 1 if angle is None and not few else _FEW]
         if angle is not None:
             a = self.likelihood.turn(a, angle)
-        return self.encoder(self.likelihood.turn(a[:, None], copies) * self.gain)
+        return self.encoder(self.likelihood.turn(a[:, None], copies) * self.gain, context)
 
-    def draw(self, content: Tensor) -> Tensor:
+    def draw(self, content: Tensor, context: Tensor) -> Tensor:
         """Coefficients ``(n, 2 D)`` of content ``(n, k)``."""
-        return self.decoder(content) / self.gain
+        return self.decoder(torch.cat([content, context], -1)) / self.gain
 
-    def calibrate(self, seen: Tensor) -> None:
+    @torch.no_grad()
+    def silence(self, idle: Tensor) -> None:
+        """Let the posterior of some content latents ``(k,)`` be the prior, whatever they read."""
+        rows = idle.repeat(2)  # means and log-variances
+        self.encoder.last.weight[rows] = 0
+        self.encoder.last.bias[rows] = 0
+
+    def calibrate(self, seen: Tensor, context: Tensor) -> None:
         """Learn the inflation of standard deviations, and the origin of angles.
 
         They follow from pixels ``(n, p)`` of the support.
         """
-        found, pose, b = self._pose(self.likelihood.coefficients(seen))
+        found, pose, b = self._pose(self.likelihood.coefficients(seen), context)
         self.inflation.copy_(refinement.inflation(self.likelihood, seen, b, pose))
         if self.space.turns_freely:
-            centres, sizes = gauge.cells(found.content.numpy(force=True))
+            known = torch.cat([found.content, context], 1)
+            centres, sizes = gauge.cells(known.numpy(force=True))
             self.cells.copy_(torch.from_numpy(centres))
-            drawn = torch.complex(*self.draw(self.cells).chunk(2, 1)).numpy(force=True)
+            b = self.draw(*self.cells.split([self.space.content, self.context], 1))
+            drawn = torch.complex(*b.chunk(2, 1)).numpy(force=True)
             orders = self.likelihood.orders.numpy(force=True).astype(int)
             self.turns.copy_(torch.from_numpy(gauge.turns(drawn, orders, sizes)))
 
-    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, pixels: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Latents and standard deviations, ``(n, latents)``, of pixels ``(n, p)``.
 
         Content is read at the window's centre, then where its shift was found; the likeliest pose
         is refined on the pixels.
         """
-        found, pose, _ = self._pose(self.likelihood.coefficients(self.seen(pixels)))
+        a = self.likelihood.coefficients(self.seen(pixels))
+        found, pose, _ = self._pose(a, context)
         widen = self.inflation[[0, 1, 1]]
         std = pose.covariance.diagonal(dim1=1, dim2=2).sqrt() * widen
-        angle = refinement.wrap(pose.angle - self._turn(found.content))
+        angle = refinement.wrap(pose.angle - self._turn(found.content, context))
         mean = Latents(angle, pose.shift, found.content)
         widths = Latents(std[:, 0], std[:, 1:], (found.log_variance / 2).exp())
         return self.space.join(mean), self.space.join(widths)
 
-    def _pose(self, a: Tensor) -> tuple[Reading, refinement.Pose, Tensor]:
-        found = self.look(a)
-        b = self.draw(found.content)
+    def _pose(self, a: Tensor, context: Tensor) -> tuple[Reading, refinement.Pose, Tensor]:
+        found = self.look(a, context)
+        b = self.draw(found.content, context)
         s2 = float(self.noise_variance)
         return found, refinement.find(self.likelihood, a, b, found.pose, s2), b
 
-    def look(self, a: Tensor) -> Reading:
+    def look(self, a: Tensor, context: Tensor) -> Reading:
         """Content in coefficients ``(n, S, 2 D)``, read at the centre and where it then lies.
 
         A first look takes in all shifts, the others those around the last.
         """
-        content, log_variance = self.read(a[:, 0], few=True)
-        pose = self._likeliest(a, content)
+        content, log_variance = self.read(a[:, 0], context, few=True)
+        pose = self._likeliest(a, self.draw(content, context))
         place = pose // len(self.likelihood.angles)
         rows = torch.arange(len(a), device=a.device)
         for _ in range(_LOOKS):
             if not len(rows):
                 break
-            content[rows], log_variance[rows] = self.read(a[rows, place[rows]])
-            near = self.near[place[rows]]
-            pose[rows] = self._likeliest(a[rows[:, None], near], content[rows], near)
+            content[rows], log_variance[rows] = self.read(a[rows, place[rows]], context[rows])
+            near, b = self.near[place[rows]], self.draw(content[rows], context[rows])
+            pose[rows] = self._likeliest(a[rows[:, None], near], b, near)
             found = pose[rows] // len(self.likelihood.angles)
             rows, found = rows[found != place[rows]], found[found != place[rows]]
             place[rows] = found
         return Reading(content, log_variance, pose)
 
-    def _likeliest(self, a: Tensor, content: Tensor, cells: Tensor | None = None) -> Tensor:
+    def _likeliest(self, a: Tensor, b: Tensor, cells: Tensor | None = None) -> Tensor:
         # Index of the likeliest pose among all, or among those at some shifts.
         s2, angles = float(self.noise_variance), len(self.likelihood.angles)
-        joint, _ = self.likelihood.log_joint(a, self.draw(content), s2, cells)
+        joint, _ = self.likelihood.log_joint(a, b, s2, cells)
         best = joint.flatten(1).argmax(1)
         if cells is None:
             return best
         return cells.gather(1, best[:, None] // angles)[:, 0] * angles + best % angles
 
-    def decode(self, values: Tensor) -> Tensor:
+    def decode(self, values: Tensor, context: Tensor) -> Tensor:
         """Pixels ``(n, p)`` of latents ``(n, latents)``."""
         latents = self.space.split(values)
-        angle = latents.angle + self._turn(latents.content)
-        return self.renderer(self.draw(latents.content), angle, latents.shift)
+        angle = latents.angle + self._turn(latents.content, context)
+        return self.renderer(self.draw(latents.content, context), angle, latents.shift)
 
-    def _turn(self, content: Tensor) -> Tensor:
+    def _turn(self, content: Tensor, context: Tensor) -> Tensor:
         # From the origin of the angles to that of the content's own coefficients, (n,).
-        return self.turns[torch.cdist(content, self.cells).argmin(1)]
+        return self.turns[torch.cdist(torch.cat([content, context], 1), self.cells).argmin(1)]

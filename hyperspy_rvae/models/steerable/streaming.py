@@ -7,11 +7,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import dask
-import dask.array as da
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from hyperspy_rvae.models.blocks import Streamed
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 from hyperspy_rvae.models.steerable.training import Draws, Samples, weights
 
@@ -24,25 +24,16 @@ class Stream:
 
     Parameters
     ----------
-    X
-        Subimages, the first axis theirs.
-    rows
-        Numbers of those that were drawn before, as a sample.
-    buffer
-        How many of them are in memory at once; as many again are on their way.
+    streamed
+        Subimages, and how many of them are in memory at once; as many again are on their way.
     prepare
         Makes of computed subimages what the network sees, shape ``(n, p)``.
     """
 
-    def __init__(
-        self,
-        X: da.Array,
-        rows: np.ndarray,
-        buffer: int,
-        prepare: Callable[[np.ndarray], Tensor],
-    ) -> None:
-        self.X, self.rows, self.buffer, self.prepare = X, rows, buffer, prepare
-        self.ends = np.cumsum((0, *X.chunks[0]))
+    def __init__(self, streamed: Streamed, prepare: Callable[[np.ndarray], Tensor]) -> None:
+        self.X, self.rows, self.buffer = streamed.X, streamed.rows, streamed.buffer
+        self.context, self.prepare = torch.from_numpy(streamed.context), prepare
+        self.ends = np.cumsum((0, *self.X.chunks[0]))
         self.left_out = np.empty(0, dtype=np.int64)
         self.queue: list[int] = []
         self.blocks: list[int] = []
@@ -111,7 +102,9 @@ class StreamedSamples:
 
     def __init__(self, network: SteerableNetwork, stream: Stream) -> None:
         self.network, self.stream = network, stream
-        self.square = torch.zeros(int(stream.ends[-1]), device=network.noise_variance.device)
+        device = network.noise_variance.device
+        self.square = torch.zeros(int(stream.ends[-1]), device=device)
+        self.context = stream.context.to(device)
         self.rows = torch.empty(0, dtype=torch.long)
 
     def __len__(self) -> int:
@@ -124,7 +117,8 @@ class StreamedSamples:
     def put(self, rows: Tensor, pixels: Tensor) -> None:
         """Let pixels ``(n, p)`` of ascending rows be the part in memory."""
         device = self.square.device
-        self.rows, self.part = rows, Samples(self.network, pixels.to(device))
+        context = self.context[rows.to(device)]
+        self.rows, self.part = rows, Samples(self.network, pixels.to(device), context)
         self.square[rows.to(device)] = self.part.square
 
     def coefficients(self, rows: Tensor, cells: Tensor | None = None) -> Tensor:

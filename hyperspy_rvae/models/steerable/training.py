@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from hyperspy_rvae.models.checkpoint import Stateful
 from hyperspy_rvae.models.course import Callback, Course, Plan, Record
+from hyperspy_rvae.models.divergence import Cost, kl_unit
 from hyperspy_rvae.models.steerable.likelihood import Evidence
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 
@@ -45,11 +46,11 @@ _STORED_MOST = 2**27  # coefficients; of more subimages they are computed anew i
 
 
 class Samples:
-    """Subimages as coefficients, stored if they fit into memory."""
+    """Subimages as coefficients, stored if they fit into memory, and the context of each."""
 
-    def __init__(self, network: SteerableNetwork, pixels: Tensor) -> None:
+    def __init__(self, network: SteerableNetwork, pixels: Tensor, context: Tensor) -> None:
         self.likelihood = network.likelihood
-        self.pixels = pixels
+        self.pixels, self.context = pixels, context
         self.square = pixels.square().sum(1)
         numbers = len(pixels) * self.likelihood.functions[..., 0].numel()
         self.stored: Tensor | None = None
@@ -163,24 +164,24 @@ class Trainer:
         if self.plan.epochs is not None:
             self.warm_up = min(_WARM_UP, self.plan.epochs * self.steps / _SHORT)
         self.taken = epoch * self.steps
-        totals = np.zeros(2)
+        totals = np.zeros(3)
         for step in range(self.steps):
             warm = min(1.0, (self.taken + 1) / self.warm_up)
             for group in self.optimiser.param_groups:
                 rate = course.rate(epoch + step / self.steps)
                 group["lr"] = self.plan.learning_rate * warm * rate
             totals += self.step()
-        reconstruction, divergence = (float(total) / self.steps for total in totals)
+        reconstruction, divergence, cost = (float(total) / self.steps for total in totals)
         reconstruction += _log_scale(self.network)
         return {
-            "loss": reconstruction + self.plan.beta * divergence,
+            "loss": reconstruction + cost,
             "reconstruction": reconstruction,
             "divergence": divergence,
             "noise_variance": float(self.network.noise_variance) * float(self.network.scale) ** 2,
         }
 
-    def step(self) -> tuple[float, float]:
-        """Take one step; reconstruction and divergence of the subimages in turn."""
+    def step(self) -> tuple[float, float, float]:
+        """Take one step; reconstruction, divergence and its cost of the subimages in turn."""
         likelihood, device = self.network.likelihood, self.network.noise_variance.device
         rows = self.draws.next()
         place, own = self.draws.places(rows, len(likelihood.shifts))
@@ -189,10 +190,13 @@ class Trainer:
         cells = None if everywhere else self.near[self.draws.shift[rows]]
         rows, place, own = rows.to(device), place.to(device), own.to(device)
         cells = None if cells is None else cells.to(device)
-        mean, log_variance = self.network.read(self.samples.at(rows, place), self._turns(len(rows)))
+        context = self.samples.context[rows]
+        mean, log_variance = self.network.read(
+            self.samples.at(rows, place), context, self._turns(len(rows))
+        )
         noise = torch.randn(mean.shape, generator=self.generator).to(device)
         content = mean + (log_variance / 2).exp() * noise
-        b = self.network.draw(content)
+        b = self.network.draw(content, context)
         a, square = self.samples.coefficients(rows, cells), self.samples.square[rows]
         s2 = float(self.network.noise_variance)
         with torch.no_grad():
@@ -202,12 +206,11 @@ class Trainer:
             gradient = found.gradient + self.centring[warm] * own[:, None] * drift
             if likelihood.aligned:
                 gradient += _CENTRING_ON_PRIOR * found.turn[:, None] * motions[:, 0]
-        kl = divergence(mean, log_variance)
-        weight = self.plan.beta * min(1.0, self.taken / (2 * self.warm_up))
+        kl = kl_unit(mean, log_variance)
         self.optimiser.zero_grad(set_to_none=True)
-        objective = weight * kl - (gradient * b).sum(1) / s2
+        objective = self.plan.cost.of(kl, self._risen()) - (gradient * b).sum(1) / s2
         if self.taken % _STILL_EVERY == 1:
-            objective = objective + self._moving(content, b, motions)
+            objective = objective + self._moving(content, context, b, motions)
         objective.mean().backward()
         steepest = _GRADIENT_NORM * likelihood.size
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), steepest)
@@ -215,18 +218,24 @@ class Trainer:
         self.taken += 1
         return self._note(rows.cpu(), found, square, kl.detach())
 
+    def _risen(self) -> float:
+        # Share of the warm-up of the divergence that is over; at the end it may be above 1.
+        epochs = self.plan.cost.kl_warmup
+        steps = 2 * self.warm_up if epochs is None else epochs * self.steps
+        return self.taken / steps if steps else 1.0
+
     def _turns(self, count: int) -> Tensor | None:
         if not self.network.space.rotation:
             return None
         turns = 2 * math.pi * torch.rand(count, generator=self.generator)
         return turns.to(self.network.noise_variance.device)
 
-    def _moving(self, content: Tensor, b: Tensor, motions: Tensor) -> Tensor:
+    def _moving(self, content: Tensor, context: Tensor, b: Tensor, motions: Tensor) -> Tensor:
         # Content that turned and moved as z changes would fit as well, with an origin of angle and
         # shift that depends on z. So the change of the image between nearby z is kept free of
         # motion: the motion that fits it best by least squares costs its square.
         nearby = torch.randn(content.shape, generator=self.generator).to(content.device)
-        change = self.network.draw(content + _NEARBY * nearby) - b
+        change = self.network.draw(content + _NEARBY * nearby, context) - b
         products = motions @ motions.mT
         slight = _SLIGHT * products.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
         products = products + slight * torch.eye(3, device=products.device)
@@ -235,17 +244,19 @@ class Trainer:
 
     def _note(
         self, rows: Tensor, found: Evidence, square: Tensor, kl: Tensor
-    ) -> tuple[float, float]:
+    ) -> tuple[float, float, float]:
         self.draws.note(rows, found.error.cpu(), found.shift.cpu())
         even = slice(self.draws.even)
         reconstruction = _reconstruction(self.network, found, square)[even]
         self.network.learn_noise(found.error[even].mean() / self.network.likelihood.size)
-        return float(reconstruction.mean()), float(kl[even].mean())
+        cost = self.plan.cost.of(kl[even])
+        return float(reconstruction.mean()), float(kl[even].sum(1).mean()), float(cost.mean())
 
 
 def train(
     network: SteerableNetwork,
     pixels: Tensor,
+    context: Tensor,
     plan: Plan,
     snr: float,
     generator: Generator,
@@ -258,6 +269,8 @@ def train(
     ----------
     pixels
         Standardised pixels of the support, shape ``(n, p)``.
+    context
+        What the networks are given beside them, shape ``(n, c)``.
     snr
         Their ratio of signal to noise variance, from which follows the least number of steps.
     generator
@@ -275,11 +288,10 @@ def train(
     """
     order = torch.randperm(len(pixels), generator=generator).to(pixels.device)
     aside = min(round(plan.validation_fraction * len(order)), len(order) - 1)
-    kept = order[:aside][:_HELD_OUT_MOST]
-    held_out, images = pixels[kept], pixels[order[aside:]]
-    some = Samples(network, images)
-    network.begin(some.coefficients(torch.arange(min(len(some), 2000))), some.square)
-    samples = some if stream is None else stream.samples(network, kept)
+    held_out, learned = order[:aside][:_HELD_OUT_MOST], order[aside:]
+    known = Samples(network, pixels[learned], context[learned])
+    network.begin(known.coefficients(torch.arange(min(len(known), 2000))), known.square)
+    samples = known if stream is None else stream.samples(network, held_out)
     trainer = Trainer(network, samples, plan, generator)
     least = min(max(_STEPS_AT_UNIT_SNR / snr**_SNR_POWER, _LEAST_STEPS[0]), _LEAST_STEPS[1])
     course = Course(plan, trainer.steps, math.ceil(least / trainer.steps))
@@ -288,7 +300,9 @@ def train(
     def epoch(number: int) -> Record:
         record = trainer.epoch(course, number)
         if len(held_out):
-            record["validation_loss"] = validate(network, held_out, plan.beta, noise_seed)
+            record["validation_loss"] = validate(
+                network, pixels[held_out], context[held_out], plan.cost, noise_seed
+            )
         return record
 
     changing: dict[str, Stateful | Generator] = {
@@ -298,7 +312,8 @@ def train(
     }
     history = course.run(network, epoch, callback, changing)
     with torch.no_grad():
-        network.calibrate(images[:_CALIBRATED_MOST])
+        some = learned[:_CALIBRATED_MOST]
+        network.calibrate(pixels[some], context[some])
     return history
 
 
@@ -309,30 +324,27 @@ def weights(misfit: Tensor) -> Tensor:
     return (score - _EASY).clamp(0, _HARDEST) + 1e-3
 
 
-def validate(network: SteerableNetwork, pixels: Tensor, beta: float, seed: int) -> float:
+def validate(
+    network: SteerableNetwork, pixels: Tensor, context: Tensor, cost: Cost, seed: int
+) -> float:
     """Loss per subimage, on the input's own scale, with frozen weights and fixed noise."""
     generator = Generator().manual_seed(seed)
     s2, total = float(network.noise_variance), 0.0
     with torch.no_grad():
-        for part in pixels.split(_AT_ONCE):
+        for part, given in zip(pixels.split(_AT_ONCE), context.split(_AT_ONCE), strict=True):
             a, square = network.likelihood.coefficients(part), part.square().sum(1)
-            mean, log_variance, _ = network.look(a)
+            mean, log_variance, _ = network.look(a, given)
             noise = torch.randn(mean.shape, generator=generator).to(mean.device)
-            b = network.draw(mean + (log_variance / 2).exp() * noise)
+            b = network.draw(mean + (log_variance / 2).exp() * noise, given)
             found = network.likelihood.evidence(a, b, square, s2)
-            loss = _reconstruction(network, found, square) + beta * divergence(mean, log_variance)
-            total += float(loss.sum())
+            kl = kl_unit(mean, log_variance)
+            total += float((_reconstruction(network, found, square) + cost.of(kl)).sum())
     return total / len(pixels) + _log_scale(network)
 
 
 def batch_size(count: int) -> int:
     """Subimages to a step, of so many."""
     return min(max(count // _STEPS_PER_EPOCH, _BATCHES[0]), _BATCHES[1])
-
-
-def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Divergence ``(n,)`` of the posterior of content from a unit normal."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
 
 
 def _reconstruction(network: SteerableNetwork, found: Evidence, square: Tensor) -> Tensor:
