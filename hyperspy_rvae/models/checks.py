@@ -29,6 +29,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         if parameters[name] is not None:
             _check_count(name, parameters[name], "; None trains as long as the data asks")
     check_share(parameters["max_subimages"])
+    _check_buffer(parameters["buffer_subimages"], parameters["decoder"])
     rate, beta = parameters["learning_rate"], parameters["beta"]
     fraction, seed = parameters["validation_fraction"], parameters["seed"]
     if not _is_real(rate) or not rate > 0:
@@ -80,6 +81,20 @@ def check_share(most: int | None) -> None:
         raise ValueError(
             f"max_subimages must be a whole number, at least {FEWEST_SUBIMAGES}, got {most!r}; "
             "None takes all"
+        )
+
+
+def _check_buffer(size: int | None, decoder: str) -> None:
+    if size is None:
+        return
+    if not (_is_integer(size) and size >= FEWEST_SUBIMAGES):
+        raise ValueError(
+            f"buffer_subimages must be a whole number, at least {FEWEST_SUBIMAGES}, got {size!r}; "
+            "tens of thousands are usual, and None learns from memory"
+        )
+    if decoder != "steerable":
+        raise ValueError(
+            f"buffer_subimages is for decoder='steerable', got {decoder!r}; take max_subimages"
         )
 
 

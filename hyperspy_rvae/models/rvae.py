@@ -86,7 +86,10 @@ class RVAE(TransformerMixin, BaseEstimator):
         ``epochs`` either, as many as make 300 steps, at least 3.
     max_subimages
         Learn from that many subimages, drawn at random. None: from all, which have to fit into
-        memory.
+        memory unless ``buffer_subimages`` is given.
+    buffer_subimages
+        Of a dask array, have so many subimages in memory at once, in blocks from anywhere, which
+        are learned from before others take their place. For the steerable decoder.
     device
         ``"cpu"`` or ``"cuda"``. None: the CPU, which these small networks keep busy.
     seed
@@ -153,6 +156,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         validation_fraction: float = 0.25,
         patience: int | None = None,
         max_subimages: int | None = None,
+        buffer_subimages: int | None = None,
         device: Literal["cpu", "cuda"] | None = None,
         seed: int | None = None,
     ) -> None:
@@ -171,6 +175,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.max_subimages = max_subimages
+        self.buffer_subimages = buffer_subimages
         self.device = device
         self.seed = seed
 
@@ -215,14 +220,18 @@ class RVAE(TransformerMixin, BaseEstimator):
         seed = settle_seed(self.seed, checkpoint)
         condition = blocks.draw_beside("condition", condition, X, self.max_subimages, seed)
         learned = None if condition is None else conditions.learn(condition)
-        pixels, window = checks.check_new_subimages(blocks.draw(X, self.max_subimages, seed))
+        some, streamed = blocks.to_learn(X, self.max_subimages, self.buffer_subimages, seed)
+        pixels, window = checks.check_new_subimages(some)
         checks.check_decoder(self.decoder, window)
         learn = fitting.spatial if self.decoder == "spatial" else fitting.steerable
-        context = conditions.codes(learned, condition, len(pixels))
+        context = conditions.codes(learned, condition, len(streamed.X) if streamed else len(pixels))
+        if streamed:
+            streamed = dataclasses.replace(streamed, context=context)
+            context = context[streamed.rows]
         data = {"subimages": pixels, "condition": context}
         kept = open_checkpoint(checkpoint, self.get_params(deep=False), seed, window, data)
         plan = dataclasses.replace(self._plan(), checkpoint=kept)
-        task = fitting.Task(pixels, window, self._space(), plan, context, self._device())
+        task = fitting.Task(pixels, window, self._space(), plan, context, self._device(), streamed)
         network, history = learn(task, Generator().manual_seed(seed), callback)
         self._adopt(network, history, seed, learned)
         inference.measure_spread(network, pixels, context, self._device())

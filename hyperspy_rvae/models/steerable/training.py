@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from hyperspy_rvae.models.course import Callback, Course, Plan, Record
 from hyperspy_rvae.models.divergence import Cost, kl_unit
 from hyperspy_rvae.models.steerable.likelihood import Evidence
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
+
+if TYPE_CHECKING:
+    from hyperspy_rvae.models.steerable.streaming import Stream, StreamedSamples
 
 _BATCHES = (8, 50)  # fewest and most subimages to a step
 _STEPS_PER_EPOCH = 8  # which smaller batches are for
@@ -70,6 +73,10 @@ class Samples:
         """Coefficients ``(n, 2 D)`` of some rows, each about one shift."""
         return self.coefficients(rows, place[:, None])[:, 0]
 
+    def draws(self, batch: int, generator: Generator) -> Draws:
+        """Draw rows in batches."""
+        return Draws(len(self), batch, generator)
+
 
 class Draws:
     """Which subimages come next: all in turn, and beside them those that fit worst.
@@ -123,11 +130,8 @@ class Draws:
             setattr(self, name, state_dict[name])
 
     def _weigh(self) -> None:
-        if not self.hard or self.seen.float().mean() <= 0.5:
-            return
-        off = self.misfit - self.misfit.median()
-        score = off / (1.4826 * off.abs().median() + 1e-9)
-        self.weight = (score - _EASY).clamp(0, _HARDEST) + 1e-3
+        if self.hard and self.seen.float().mean() > 0.5:
+            self.weight = weights(self.misfit)
 
 
 class Trainer:
@@ -136,13 +140,13 @@ class Trainer:
     def __init__(
         self,
         network: SteerableNetwork,
-        samples: Samples,
+        samples: Samples | StreamedSamples,
         plan: Plan,
         generator: Generator,
     ) -> None:
         self.network, self.samples, self.plan, self.generator = network, samples, plan, generator
         batch = min(plan.batch_size or batch_size(len(samples)), len(samples))
-        self.draws = Draws(len(samples), batch, generator)
+        self.draws = samples.draws(batch, generator)
         self.steps = math.ceil(len(samples) / batch)
         self.near = network.near.cpu()
         turns, moves = network.space.rotation, network.space.translation
@@ -257,6 +261,7 @@ def train(
     snr: float,
     generator: Generator,
     callback: Callback | None,
+    stream: Stream | None = None,
 ) -> list[Record]:
     """Train a network in place.
 
@@ -272,6 +277,9 @@ def train(
         Source of all chance, on the CPU.
     callback
         Called with the number of the epoch and its record.
+    stream
+        All that there is to learn from, where it doesn't fit into memory; `pixels` are a sample of
+        it then, for scales and validation.
 
     Returns
     -------
@@ -281,8 +289,9 @@ def train(
     order = torch.randperm(len(pixels), generator=generator).to(pixels.device)
     aside = min(round(plan.validation_fraction * len(order)), len(order) - 1)
     held_out, learned = order[:aside][:_HELD_OUT_MOST], order[aside:]
-    samples = Samples(network, pixels[learned], context[learned])
-    network.begin(samples.coefficients(torch.arange(min(len(samples), 2000))), samples.square)
+    known = Samples(network, pixels[learned], context[learned])
+    network.begin(known.coefficients(torch.arange(min(len(known), 2000))), known.square)
+    samples = known if stream is None else stream.samples(network, held_out)
     trainer = Trainer(network, samples, plan, generator)
     least = min(max(_STEPS_AT_UNIT_SNR / snr**_SNR_POWER, _LEAST_STEPS[0]), _LEAST_STEPS[1])
     course = Course(plan, trainer.steps, math.ceil(least / trainer.steps))
@@ -306,6 +315,13 @@ def train(
         some = learned[:_CALIBRATED_MOST]
         network.calibrate(pixels[some], context[some])
     return history
+
+
+def weights(misfit: Tensor) -> Tensor:
+    """Chances to be drawn for a misfit, ``(n,)``: next to none for what fits as most do."""
+    off = misfit - misfit.median()
+    score = off / (1.4826 * off.abs().median() + 1e-9)
+    return (score - _EASY).clamp(0, _HARDEST) + 1e-3
 
 
 def validate(
