@@ -13,7 +13,7 @@ from scipy.sparse import issparse
 
 SMALLEST_WINDOW = 5
 FEWEST_SUBIMAGES = 10
-INVARIANCES = ("rotation", "translation")
+INVARIANCES = ("rotation", "translation", "scale")
 DECODERS = ("steerable", "spatial")
 LARGEST_STEERABLE = 128
 LARGEST_PIXEL = 1e150  # whose square is a number, too
@@ -48,6 +48,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         raise ValueError(f"decoder must be one of {DECODERS}, got {parameters['decoder']!r}")
     check_invariances(parameters["invariances"])
     check_priors(parameters)
+    check_symmetry(parameters)
     choose_device(parameters["device"])
 
 
@@ -133,6 +134,24 @@ def check_priors(parameters: Mapping[str, Any]) -> None:
                 f"{name} needs {invariance!r} among the invariances, "
                 f"got {tuple(parameters['invariances'])}; add it, or leave the prior out"
             )
+
+
+def check_symmetry(parameters: Mapping[str, Any]) -> None:
+    """Refuse a symmetry of content that is no order, or of a model that can't tell angles by it."""
+    order = parameters["rotation_symmetry"]
+    if order is None:
+        return
+    if order != "auto" and not (_is_integer(order) and order >= 1):
+        raise ValueError(
+            f"rotation_symmetry must be None, 'auto' or a whole number from 1 on, got {order!r}; "
+            "3 gives angles modulo 120 degrees"
+        )
+    if "rotation" not in parameters["invariances"] or parameters["decoder"] != "steerable":
+        raise ValueError(
+            f"rotation_symmetry={order!r} needs 'rotation' among the invariances and the steerable "
+            f"decoder, got {tuple(parameters['invariances'])} and {parameters['decoder']!r}; leave "
+            "it out"
+        )
 
 
 def choose_device(device: str | None) -> torch.device:
@@ -226,7 +245,11 @@ def check_latents(Z: Any, names: tuple[str, ...]) -> np.ndarray:
             f"got {Z.shape}"
         )
     with np.errstate(over="ignore"):
-        return _finite("Z", Z.astype(np.float32))
+        Z = _finite("Z", Z.astype(np.float32))
+    if "scale" in names and not (Z[:, names.index("scale")] > 0).all():
+        smallest = Z[:, names.index("scale")].min()
+        raise ValueError(f"scales in Z must be positive, got {smallest:g}; 1 is the usual size")
+    return Z
 
 
 def _numeric(name: str, values: Any) -> np.ndarray:

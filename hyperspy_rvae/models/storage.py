@@ -63,7 +63,7 @@ def from_arrays(
         odd = sorted(map(str, set(weights) ^ set(expected)))
         raise ValueError(_unfit(f"missing or unknown weights: {', '.join(odd[:5])}"))
     state = {name: _tensor(name, weights[name], like) for name, like in expected.items()}
-    for name in {"scale", "noise_variance", "gain", "inflation"} & set(state):
+    for name in {"scale", "noise_variance", "gain", "inflation", "unit"} & set(state):
         if not bool((state[name] > 0).all()):
             raise ValueError(_unfit(f"{name} must be positive, got {state[name].tolist()}"))
     for name in ("location", "scale"):

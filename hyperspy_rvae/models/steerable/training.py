@@ -36,7 +36,6 @@ _STILL_EVERY = 4  # steps
 _STILL = 1000.0 * _STILL_EVERY  # nats per squared pixel that content moves as z changes by one
 _SLIGHT = 1e-3
 _OWN_SHIFT = 0.7  # share of subimages that are read where their content was last found
-_NEAR_SHIFTS = 9
 _EVERYWHERE = 4  # after warming up, steps between looks at all shifts and not at nearby ones
 _HELD_OUT_MOST = 1000  # subimages whose loss is taken
 _CALIBRATED_MOST = 1000
@@ -71,7 +70,8 @@ class Samples:
 
     def at(self, rows: Tensor, place: Tensor) -> Tensor:
         """Coefficients ``(n, 2 D)`` of some rows, each about one shift."""
-        return self.coefficients(rows, place[:, None])[:, 0]
+        found = self.coefficients(rows, place[:, None])[:, 0]
+        return self.likelihood.seen_from(place, found)
 
     def draws(self, batch: int, generator: Generator) -> Draws:
         """Draw rows in batches."""
@@ -105,9 +105,8 @@ class Draws:
         hard = torch.multinomial(self.weight, self.hard, True, generator=self.generator)
         return torch.cat([rows, hard])
 
-    def places(self, rows: Tensor, shifts: int) -> tuple[Tensor, Tensor]:
-        """Index of the shift at which each row is read, and whether it is its own."""
-        near = min(_NEAR_SHIFTS, shifts)
+    def places(self, rows: Tensor, near: int) -> tuple[Tensor, Tensor]:
+        """Index of the place at which each row is read, and whether it is its own."""
         chance = torch.rand(len(rows), generator=self.generator)
         anywhere = torch.randint(near, (len(rows),), generator=self.generator)
         own = (chance < _OWN_SHIFT) & self.seen[rows]
@@ -150,7 +149,8 @@ class Trainer:
         self.steps = math.ceil(len(samples) / batch)
         self.near = network.near.cpu()
         turns, moves = network.space.rotation, network.space.translation
-        lever = [turns * min(network.window) / 4, 1.0 * moves, 1.0 * moves]
+        arm = min(network.window) / 4
+        lever = [turns * arm, 1.0 * moves, 1.0 * moves] + [arm] * network.space.scale
         self.lever = network.gain.new_tensor(lever)
         known = network.space.prior.shift is not None
         self.centring = (_CENTRING_ON_PRIOR,) * 2 if known else _CENTRING
@@ -184,7 +184,7 @@ class Trainer:
         """Take one step; reconstruction, divergence and its cost of the subimages in turn."""
         likelihood, device = self.network.likelihood, self.network.noise_variance.device
         rows = self.draws.next()
-        place, own = self.draws.places(rows, len(likelihood.shifts))
+        place, own = self.draws.places(rows, self.near.shape[1])
         warm = self.taken >= 2 * self.warm_up
         everywhere = not warm or self.taken % _EVERYWHERE == 0
         cells = None if everywhere else self.near[self.draws.shift[rows]]
@@ -238,14 +238,14 @@ class Trainer:
         change = self.network.draw(content + _NEARBY * nearby, context) - b
         products = motions @ motions.mT
         slight = _SLIGHT * products.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
-        products = products + slight * torch.eye(3, device=products.device)
+        products = products + slight * torch.eye(len(self.lever), device=products.device)
         motion = torch.linalg.solve(products, motions @ change[..., None])[..., 0]
         return _STILL * (motion / _NEARBY * self.lever).square().sum(1)
 
     def _note(
         self, rows: Tensor, found: Evidence, square: Tensor, kl: Tensor
     ) -> tuple[float, float, float]:
-        self.draws.note(rows, found.error.cpu(), found.shift.cpu())
+        self.draws.note(rows, found.error.cpu(), found.place.cpu())
         even = slice(self.draws.even)
         reconstruction = _reconstruction(self.network, found, square)[even]
         self.network.learn_noise(found.error[even].mean() / self.network.likelihood.size)
