@@ -18,6 +18,7 @@ class Configuration(NamedTuple):
 
     parameters: dict[str, Any]
     window: tuple[int, int]
+    channels: int
     seed: int
     history: list[dict[str, float]]
 
@@ -25,6 +26,7 @@ class Configuration(NamedTuple):
 def write(
     parameters: Mapping[str, Any],
     window: tuple[int, int],
+    channels: int,
     seed: int,
     history: list[dict[str, float]],
 ) -> str:
@@ -33,7 +35,7 @@ def write(
         "model": _MODEL,
         "version": _VERSION,
         "parameters": {name: _plain(value) for name, value in parameters.items()},
-        "window_shape": list(window),
+        "window_shape": [*([channels] if channels > 1 else []), *window],
         "seed": seed,
         "history": history,
     }
@@ -61,8 +63,13 @@ def read(text: str) -> Configuration:
     parameters, window, seed = found["parameters"], found["window_shape"], found["seed"]
     if not isinstance(parameters, dict):
         raise ValueError(_unread("its parameters must be an object"))
-    if not isinstance(window, list) or len(window) != 2 or not all(map(_is_side, window)):
-        raise ValueError(_unread(f"its window_shape must be two sizes, got {window!r:.60}"))
+    if not isinstance(window, list) or not _is_window(window):
+        raise ValueError(
+            _unread(
+                "its window_shape must be two sizes, after the number of channels where there are "
+                f"several, got {window!r:.60}"
+            )
+        )
     if type(seed) is not int:
         raise ValueError(_unread(f"its seed must be an integer, got {seed!r:.60}"))
     if not isinstance(found["history"], list) or not all(map(_is_record, found["history"])):
@@ -71,7 +78,8 @@ def read(text: str) -> Configuration:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in parameters.items()
     }
-    return Configuration(parameters, (window[0], window[1]), seed, found["history"])
+    *channels, height, width = window
+    return Configuration(parameters, (height, width), *(channels or [1]), seed, found["history"])
 
 
 def _plain(value: Any) -> Any:
@@ -81,8 +89,10 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _is_side(value: Any) -> bool:
-    return type(value) is int and value >= SMALLEST_WINDOW
+def _is_window(values: list[Any]) -> bool:
+    *channels, height, width = values if len(values) in (2, 3) else [0, 0]
+    several = all(type(count) is int and count > 1 for count in channels)
+    return several and all(type(side) is int and side >= SMALLEST_WINDOW for side in (height, width))
 
 
 def _is_record(value: Any) -> bool:

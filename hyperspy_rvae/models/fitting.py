@@ -26,10 +26,11 @@ _LEAST_SNR = 0.05  # below, the signal's variance is not known well enough
 
 @dataclass(frozen=True)
 class Task:
-    """What to learn, from pixels ``(n, h * w)``, and where."""
+    """What to learn, from pixels ``(n, channels * h * w)``, and where."""
 
     pixels: np.ndarray
     window: tuple[int, int]
+    channels: int
     space: LatentSpace
     plan: Plan
     device: torch.device
@@ -39,11 +40,11 @@ def spatial(
     task: Task, generator: Generator, callback: Callback | None
 ) -> tuple[Network, list[Record]]:
     """Train an encoder of pose and content, and a spatial decoder."""
-    location, scale = scaling.location_and_scale(task.pixels)
-    network = Network(task.window, task.space)
+    location, scale = scaling.by_channel(task.pixels, task.channels)
+    network = Network(task.window, task.space, task.channels)
     network.start(generator)
-    network.location.fill_(location)
-    network.scale.fill_(scale)
+    network.location.copy_(torch.from_numpy(location))
+    network.scale.copy_(torch.from_numpy(scale))
     network.to(task.device)
     images = scaling.standardise(task.pixels, location, scale)
     with one_thread():
@@ -54,21 +55,21 @@ def steerable(
     task: Task, generator: Generator, callback: Callback | None
 ) -> tuple[SteerableNetwork, list[Record]]:
     """Train networks of content alone; the pose is summed over."""
-    location, scale = scaling.location_and_scale(task.pixels)
+    location, scale = scaling.by_channel(task.pixels, task.channels)
     _doubt_window(task.window, task.space)
     images = scaling.standardise(task.pixels, location, scale)
-    found = spectrum.measure(images.reshape(-1, *task.window))
-    network = SteerableNetwork(task.window, task.space, found.band)
+    found = spectrum.measure(images.reshape(-1, task.channels, *task.window))
+    network = SteerableNetwork(task.window, task.space, found.band, task.channels)
     network.start(generator)
-    network.location.fill_(location)
-    network.scale.fill_(scale)
+    network.location.copy_(torch.from_numpy(location))
+    network.scale.copy_(torch.from_numpy(scale))
     network.to(task.device)
     support = network.seen(torch.from_numpy(images)).to(task.device)
     snr = found.signal / found.noise
     with one_thread():
         history = steerable_training.train(network, support, task.plan, snr, generator, callback)
     if task.plan.epochs is None:
-        _doubt(float(network.noise_variance), found, task.space.content)
+        _doubt(float(network.noise_variance.mean()), found, task.space.content)
     return network, history
 
 

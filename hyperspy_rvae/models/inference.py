@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from hyperspy_rvae.models.nets import Network
-from hyperspy_rvae.models.scaling import standardise
+from hyperspy_rvae.models.scaling import restore, standardise
 from hyperspy_rvae.models.steerable import training as steerable
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 from hyperspy_rvae.models.threads import share
@@ -28,7 +28,7 @@ def encode(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of the latents, ``(n, latents)``, of pixels ``(n, p)``."""
     network = _on(network, device)
-    location, scale = float(network.location), float(network.scale)
+    location, scale = _units(network)
     mean = np.empty((len(pixels), len(network.space.names)), np.float32)
     std = np.empty_like(mean)
 
@@ -44,13 +44,13 @@ def encode(
 def decode(network: AnyNetwork, values: np.ndarray, device: torch.device) -> np.ndarray:
     """Pixels ``(n, p)`` on the input's scale, of latents ``(n, latents)``."""
     network = _on(network, device)
-    location, scale = float(network.location), float(network.scale)
-    pixels = np.empty((len(values), math.prod(network.window)), np.float32)
+    location, scale = _units(network)
+    pixels = np.empty((len(values), network.channels * math.prod(network.window)), np.float32)
 
     @torch.inference_mode()
     def part(rows: slice) -> None:
         decoded = network.decode(torch.from_numpy(values[rows]).to(device)).numpy(force=True)
-        pixels[rows] = decoded.astype(np.float64) * scale + location
+        pixels[rows] = restore(decoded, location, scale)
 
     share(part, _slices(len(values), _DECODED_AT_ONCE))
     return pixels
@@ -59,7 +59,7 @@ def decode(network: AnyNetwork, values: np.ndarray, device: torch.device) -> np.
 def evidence(network: AnyNetwork, pixels: np.ndarray, device: torch.device) -> float:
     """Mean evidence lower bound of pixels ``(n, p)`` in nats, on the input's scale."""
     network = _on(network, device)
-    standard = standardise(pixels, float(network.location), float(network.scale))
+    standard = standardise(pixels, *_units(network))
     images = torch.from_numpy(standard).to(device)
     if isinstance(network, SteerableNetwork):
         return -steerable.validate(network, network.seen(images), beta=1.0, seed=_SEED)
@@ -74,6 +74,10 @@ def measure_spread(network: AnyNetwork, pixels: np.ndarray, device: torch.device
         length = abs(np.exp(1j * values[:, 0]).mean())
         spread[0] = min(math.sqrt(-2 * math.log(max(length, 1e-6))), _WIDEST_TURN)
     network.spread.copy_(torch.from_numpy(spread))
+
+
+def _units(network: AnyNetwork) -> tuple[np.ndarray, np.ndarray]:
+    return network.location.numpy(force=True), network.scale.numpy(force=True)
 
 
 def _slices(count: int, size: int) -> list[slice]:

@@ -16,7 +16,7 @@ _TERMS = 24
 
 
 class Bound(NamedTuple):
-    """What the bound is made of, each ``(n,)``."""
+    """What the bound is made of, each ``(n,)``, but for the errors ``(n, C)`` of the channels."""
 
     squared_error: Tensor
     reconstruction: Tensor
@@ -52,12 +52,12 @@ def gaussian_nll(squared_error: Tensor, noise_variance: Tensor, pixels: int) -> 
     Parameters
     ----------
     squared_error
-        Sum over each window's ``pixels``, shape ``(n,)``.
+        Sum over each window's ``pixels``, shape ``(n, channels)``.
     noise_variance
-        Of one pixel.
+        Of one pixel, shape ``(channels,)``.
     """
     normaliser = pixels * torch.log(2 * math.pi * noise_variance)
-    return 0.5 * (squared_error / noise_variance + normaliser)
+    return (0.5 * (squared_error / noise_variance + normaliser)).sum(-1)
 
 
 def divergence(network: Network, mean: Tensor, std: Tensor) -> Tensor:
@@ -78,13 +78,14 @@ def divergence(network: Network, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def bound(network: Network, pixels: Tensor, generator: Generator) -> Bound:
-    """Negative evidence lower bound of standardised pixels ``(n, p)``, by one draw of the latents.
+    """Negative evidence lower bound of standardised pixels ``(n, C * p)``, by one draw of the latents.
 
     Kingma and Welling (2014), with the reparameterised posterior; the noise is drawn on the CPU,
     so that it is the same on every device.
     """
     mean, std = network.encode(pixels)
     noise = torch.randn(mean.shape, generator=generator).to(mean.device)
-    squared_error = (network.decode(mean + std * noise) - pixels).square().sum(-1)
-    reconstruction = gaussian_nll(squared_error, network.noise_variance, pixels.shape[-1])
+    error = network.decode(mean + std * noise) - pixels
+    squared_error = error.square().unflatten(1, (network.channels, -1)).sum(-1)
+    reconstruction = gaussian_nll(squared_error, network.noise_variance, math.prod(network.window))
     return Bound(squared_error.detach(), reconstruction, divergence(network, mean, std))

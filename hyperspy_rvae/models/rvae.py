@@ -78,11 +78,12 @@ class RVAE(TransformerMixin, BaseEstimator):
         One dict per epoch: ``loss``, ``reconstruction`` and ``divergence`` (nats per subimage on
         the input's scale), ``noise_variance``, and ``validation_loss`` where some are held out.
     noise_variance_
-        Learned variance of a pixel, on the input's scale.
+        Learned variance of a pixel, on the input's scale; an array where there are several
+        channels.
     seed_
         The seed that was used.
-    window_shape_, n_features_in_
-        Height and width of a window, and their product.
+    window_shape_, n_channels_, n_features_in_
+        Height and width of a window, how many channels it has, and the product of the three.
 
     References
     ----------
@@ -137,8 +138,10 @@ class RVAE(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X
-            Shape ``(n, height, width)``, or ``(n, height * width)`` for square windows; at least
-            ten of at least 5 px, of any unit. Of a dask array ``max_subimages`` are computed.
+            Shape ``(n, height, width)``, ``(n, channels, height, width)``, or
+            ``(n, height * width)`` for square windows; at least ten of at least 5 px, of any unit.
+            Channels are images of the same place: they share the pose, and each has its own unit
+            and noise. Of a dask array ``max_subimages`` are computed.
         y
             Ignored.
         callback
@@ -148,10 +151,11 @@ class RVAE(TransformerMixin, BaseEstimator):
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be a function of epoch and record, got {callback!r}")
         seed = secrets.randbits(32) if self.seed is None else int(self.seed)
-        pixels, window = checks.check_new_subimages(blocks.draw(X, self.max_subimages, seed))
+        drawn = blocks.draw(X, self.max_subimages, seed)
+        pixels, window, channels = checks.check_new_subimages(drawn)
         checks.check_decoder(self.decoder, window)
         learn = fitting.spatial if self.decoder == "spatial" else fitting.steerable
-        task = fitting.Task(pixels, window, self._space(), self._plan(), self._device())
+        task = fitting.Task(pixels, window, channels, self._space(), self._plan(), self._device())
         network, history = learn(task, Generator().manual_seed(seed), callback)
         self._adopt(network, history, seed)
         inference.measure_spread(network, pixels, self._device())
@@ -167,7 +171,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X
-            Shape ``(n, height, width)`` or ``(n, height * width)``, windows of the fitted shape.
+            As for `fit`, with windows and channels of the fitted shape; may be flattened.
         return_std
             Whether to return the posterior's standard deviations, too.
 
@@ -179,7 +183,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         """
         network = self._fitted()
         if isinstance(X, da.Array):
-            checks.check_window(X.shape, network.window)
+            checks.check_window(X.shape, network.window, network.channels)
             both = blocks.encode(X, self._encode, len(self.latent_names_))
             values, std = both[:, : both.shape[1] // 2], both[:, both.shape[1] // 2 :]
         else:
@@ -197,12 +201,13 @@ class RVAE(TransformerMixin, BaseEstimator):
         Returns
         -------
         images
-            Shape ``(n, height, width)``.
+            Shape ``(n, height, width)``, or ``(n, channels, height, width)`` if there are several.
         """
         network = self._fitted()
         values = checks.check_latents(Z, network.space.names)
         images = inference.decode(network, values, self._device())
-        return images.reshape(-1, *network.window)
+        several = (network.channels,) if network.channels > 1 else ()
+        return images.reshape(-1, *several, *network.window)
 
     def reconstruct(self, X: Any) -> np.ndarray:
         """Encode and decode subimages; the result has the shape of ``X``, on its scale."""
@@ -216,7 +221,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         The latents are drawn once for each subimage, from a fixed seed.
         """
         network = self._fitted()
-        pixels = checks.check_subimages(X, network.window)
+        pixels = checks.check_subimages(X, network.window, network.channels)
         if not len(pixels):
             raise ValueError("X must hold at least one subimage to score, got none")
         return inference.evidence(network, pixels, self._device())
@@ -234,10 +239,12 @@ class RVAE(TransformerMixin, BaseEstimator):
 
     def configuration(self) -> str:
         """Everything of a fitted model but its weights and its device, as JSON."""
-        window = self._fitted().window
+        network = self._fitted()
         parameters = self.get_params(deep=False)
         del parameters["device"]  # of the machine, and not of the model
-        return configuration.write(parameters, window, self.seed_, self.history_)
+        return configuration.write(
+            parameters, network.window, network.channels, self.seed_, self.history_
+        )
 
     def weights(self) -> dict[str, np.ndarray]:
         """Weights of a fitted model by name, arrays of at least one dimension."""
@@ -267,7 +274,9 @@ class RVAE(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"the model's configuration is no {cls.__name__}'s: {error}"
             ) from error
-        network = storage.from_arrays(model.decoder, found.window, model._space(), weights)
+        network = storage.from_arrays(
+            model.decoder, found.window, found.channels, model._space(), weights
+        )
         model._adopt(network, found.history, found.seed)
         return model
 
@@ -294,7 +303,7 @@ class RVAE(TransformerMixin, BaseEstimator):
 
     def _encode(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         network = self._fitted()
-        pixels = checks.check_subimages(X, network.window)
+        pixels = checks.check_subimages(X, network.window, network.channels)
         return inference.encode(network, pixels, self._device())
 
     def _plan(self) -> Plan:
@@ -325,5 +334,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         self.seed_ = seed
         self.latent_names_ = network.space.names
         self.window_shape_ = network.window
-        self.n_features_in_ = math.prod(network.window)
-        self.noise_variance_ = float(network.noise_variance) * float(network.scale) ** 2
+        self.n_channels_ = network.channels
+        self.n_features_in_ = network.channels * math.prod(network.window)
+        noise = (network.noise_variance * network.scale.square()).numpy()
+        self.noise_variance_ = float(noise[0]) if len(noise) == 1 else noise

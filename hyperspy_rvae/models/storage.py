@@ -28,9 +28,13 @@ def to_arrays(network: AnyNetwork) -> dict[str, np.ndarray]:
 
 
 def from_arrays(
-    decoder: str, window: tuple[int, int], space: LatentSpace, weights: Mapping[str, Any]
+    decoder: str,
+    window: tuple[int, int],
+    channels: int,
+    space: LatentSpace,
+    weights: Mapping[str, Any],
 ) -> AnyNetwork:
-    """Network of that decoder, window and latents, with these weights.
+    """Network of that decoder, window, channels and latents, with these weights.
 
     Raises
     ------
@@ -40,16 +44,16 @@ def from_arrays(
     """
     network: AnyNetwork
     if decoder == "steerable":
-        network = _steerable(window, space, weights)
+        network = _steerable(window, channels, space, weights)
     else:
         _check_sizes(
             {
-                "encoder.first.weight": (HIDDEN, math.prod(window)),
+                "encoder.first.weight": (HIDDEN, channels * math.prod(window)),
                 "decoder.content.weight": (HIDDEN, space.content),
             },
             weights,
         )
-        network = Network(window, space)
+        network = Network(window, space, channels)
     expected = network.state_dict()
     if set(weights) != set(expected):
         odd = sorted(map(str, set(weights) ^ set(expected)))
@@ -103,9 +107,9 @@ def read_file(path: str | os.PathLike[str]) -> tuple[str, dict[str, np.ndarray]]
 
 
 def _steerable(
-    window: tuple[int, int], space: LatentSpace, weights: Mapping[str, Any]
+    window: tuple[int, int], channels: int, space: LatentSpace, weights: Mapping[str, Any]
 ) -> SteerableNetwork:
-    _check_sizes({"decoder.0.weight": (HIDDEN, space.content)}, weights)
+    _check_sizes({"decoder.0.weight": (HIDDEN, space.content), "gain": (channels,)}, weights)
     try:
         checks.check_decoder("steerable", window)
     except ValueError as error:
@@ -116,7 +120,7 @@ def _steerable(
         raise ValueError(_unfit(f"sides must be {window}, got {sides.tolist()}"))
     if not _LOWEST_BAND <= band <= math.pi:
         raise ValueError(_unfit(f"band must be between {_LOWEST_BAND} and pi, got {band}"))
-    return SteerableNetwork(window, space, band)
+    return SteerableNetwork(window, space, band, channels)
 
 
 def _check_sizes(needed: dict[str, tuple[int, ...]], weights: Mapping[str, Any]) -> None:

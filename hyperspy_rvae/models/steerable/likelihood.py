@@ -7,7 +7,8 @@ With white noise of variance s2, content b posed by (phi, s) has the log-likelih
 on a support of pixels that is the same for all poses. Both terms are Fourier series in phi: the
 correlation ``<x, f>`` with the harmonics ``sum_k conj(a_mk) b_mk``, where a are the coefficients
 of x about the point s; the energy ``E``, of f on the support, with few harmonics, since the
-support is a disc that is seen from s. One Fourier sum turns them into all angles.
+support is a disc that is seen from s. One Fourier sum turns them into all angles. Channels are
+parts of x, f, a and b, in units in which their noise is the same, and all sums go over them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from torch.nn.functional import one_hot
 
 from hyperspy_rvae.models.geometry import pixel_grid
 from hyperspy_rvae.models.latents import LatentSpace
+from hyperspy_rvae.models.steerable import channels as channel
 from hyperspy_rvae.models.steerable import poses
 from hyperspy_rvae.models.steerable.basis import Basis, generators, polar_grid
 
@@ -34,7 +36,7 @@ class Evidence(NamedTuple):
     """What the data say about content b, all poses considered.
 
     ``log`` ``(n,)`` is ``log sum exp(l + log prior)`` but for the terms without b; ``error``
-    ``(n,)`` the squared error that the posterior expects; ``gradient`` ``(n, 2 D)`` is
+    ``(n, C)`` the squared error in each channel that the posterior expects; ``gradient`` ``(n, 2 D)`` is
     ``s2 d log / d b``; ``shift`` ``(n,)`` the index of the likeliest; ``offset`` ``(n, 2)`` the
     mean shift in the content's own frame.
     """
@@ -66,8 +68,11 @@ class Likelihood(nn.Module):
     waves: Tensor
     cover: Tensor
 
-    def __init__(self, window: tuple[int, int], space: LatentSpace, basis: Basis) -> None:
+    def __init__(
+        self, window: tuple[int, int], space: LatentSpace, basis: Basis, channels: int = 1
+    ) -> None:
         super().__init__()
+        self.channels = channels
         grid = pixel_grid(*window)
         self.support = grid.square().sum(1).sqrt() <= min(window) / 2
         shifts, angles = poses.shifts(window, space), poses.angles(space)
@@ -83,15 +88,15 @@ class Likelihood(nn.Module):
             "angles": angles,
             "prior": poses.log_prior(shifts, len(angles)),
             "functions": functions,
-            "gram": functions @ functions.transpose(0, 2, 1),
+            "gram": channel.among(functions @ functions.transpose(0, 2, 1), channels),
             "span": span,
             "in_span": in_span,
-            "generators": generators(basis),
-            "orders": orders,
-            "members": members,
-            "sectors": (polar[1][0] / (math.pi / 3)) // 1 % 2,
+            "generators": channel.among(generators(basis), channels),
+            "orders": orders.repeat(channels),
+            "members": members.repeat(channels, 1),
+            "sectors": np.tile((polar[1][0] / (math.pi / 3)) // 1 % 2, channels),
             "series": torch.cat([turns.cos(), turns.sin()]),
-            **_energy(basis, *polar),
+            **_energy(basis, *polar, channels),
         }
         for name, value in known.items():
             tensor = torch.as_tensor(value)
@@ -100,12 +105,21 @@ class Likelihood(nn.Module):
 
     @property
     def size(self) -> int:
-        """Number of pixels of the support."""
+        """Number of pixels of the support in each channel."""
         return self.functions.shape[2]
 
     def coefficients(self, pixels: Tensor) -> Tensor:
         """Coefficients a, ``(n, S, 2 D)``, of the support's pixels about each shift."""
-        return (pixels @ self.span @ self.in_span).unflatten(1, self.functions.shape[:2])
+        found = pixels.unflatten(1, (self.channels, -1)) @ self.span @ self.in_span
+        return channel.together(found.unflatten(2, self.functions.shape[:2]).transpose(1, 2))
+
+    def squares(self, pixels: Tensor) -> Tensor:
+        """Sums of squares ``(n, C)`` of the support's pixels."""
+        return pixels.square().unflatten(1, (self.channels, -1)).sum(2)
+
+    def images(self, b: Tensor, cell: int) -> Tensor:
+        """Pixels ``(..., p)`` of the support that show content ``(..., 2 D)`` about a shift."""
+        return (channel.apart(b, self.channels) @ self.functions[cell]).flatten(-2)
 
     def turn(self, b: Tensor, angle: Tensor) -> Tensor:
         """Coefficients ``(..., 2 D)`` of content turned by angles ``(...)``."""
@@ -169,7 +183,7 @@ class Likelihood(nn.Module):
             everywhere.scatter_(1, _wide(cells, averages), averages)
         x_bar, coverage = self._average(a, averages), self._coverage(everywhere)
         gradient = x_bar - (coverage * rays) @ self.rays.T
-        fit = (x_bar * b).sum(1) - 0.5 * (coverage * rays.square()).sum(1)
+        fit = self._sums(x_bar * b, 2) - 0.5 * self._sums(coverage * rays.square(), 1)
         likeliest = q.sum(2).argmax(1)
         return Evidence(
             highest + total.log(),
@@ -209,6 +223,10 @@ class Likelihood(nn.Module):
         square = torch.bmm(seen, self.cover.mT).view(-1, n, 2, rings)
         return (square.permute(1, 3, 2, 0).flatten(2) @ self.waves.T).flatten(1)
 
+    def _sums(self, values: Tensor, parts: int) -> Tensor:
+        # (n, C): sums over each channel's share of every part of the values
+        return values.unflatten(1, (parts, self.channels, -1)).sum((1, 3))
+
     def _offset(self, first: Tensor) -> Tensor:
         # E[R(-phi) s] (n, 2), from the posterior's first harmonic in phi
         cos, sin = first[..., 0], first[..., 1]
@@ -231,9 +249,11 @@ def _span(functions: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     return span, span.T @ functions.T
 
 
-def _energy(basis: Basis, r: np.ndarray, angle: np.ndarray) -> dict[str, np.ndarray]:
+def _energy(
+    basis: Basis, r: np.ndarray, angle: np.ndarray, channels: int
+) -> dict[str, np.ndarray]:
     # What turns coefficients into harmonics of the energy on the support, which is seen from each
-    # shift at polar coordinates (S, pixels).
+    # shift at polar coordinates (S, pixels). The rings of each channel follow those of the last.
     rings, spokes = int(basis.radius / _RING) + 2, 2 * basis.highest + _HARMONICS + 2
     spacing = basis.radius / (rings - 1)
     harmonic = np.arange(_HARMONICS + 1)
@@ -250,6 +270,7 @@ def _energy(basis: Basis, r: np.ndarray, angle: np.ndarray) -> dict[str, np.ndar
         np.add.at(sums, ring[s] + 1, (part[s] * seen).T)
         cover[:, 0, :, 0, s] = cover[:, 1, :, 1, s] = sums.real.T
         cover[:, 0, :, 1, s], cover[:, 1, :, 0, s] = sums.imag.T, -sums.imag.T
-    shape = len(harmonic), 2 * rings, 2 * len(r)
+    cover = np.tile(cover, (channels, 1, 1)).reshape(len(harmonic), -1, 2 * len(r))
     rays = basis.functions(*polar_grid(basis.radius, rings, spokes))
-    return {"rays": rays.reshape(len(rays), -1), "waves": waves, "cover": cover.reshape(shape)}
+    rays = channel.outwards(rays.reshape(len(rays), -1), channels)
+    return {"rays": rays, "waves": waves, "cover": cover}

@@ -12,6 +12,7 @@ from torch.nn.utils import skip_init
 
 from hyperspy_rvae.models.latents import Latents, LatentSpace
 from hyperspy_rvae.models.steerable import basis, poses, refinement
+from hyperspy_rvae.models.steerable import channels as channel
 from hyperspy_rvae.models.steerable.likelihood import Likelihood
 from hyperspy_rvae.models.steerable.rendering import Renderer
 
@@ -72,11 +73,11 @@ class Reading(NamedTuple):
 class SteerableNetwork(nn.Module):
     """Networks, the basis between them, and the numbers learned beside, of one dimension each.
 
-    ``location`` and ``scale`` standardise the pixels, ``noise_variance`` is that of a
-    standardised pixel, and ``spread`` says how far the latents reach. ``sides`` are the window's
+    ``location`` and ``scale`` standardise the pixels of each channel, ``noise_variance`` is that
+    of a standardised pixel, and ``spread`` says how far the latents reach. ``sides`` are the window's
     and ``band`` is the basis's highest wave number (radians per pixel): they define the basis.
-    ``gain`` brings coefficients to unit variance, and ``inflation`` is by how much angle and
-    shifts scatter more than white noise lets them.
+    ``gain`` brings each channel's coefficients to unit variance, and ``inflation`` is by how much
+    angle and shifts scatter more than white noise lets them.
     """
 
     copies: Tensor
@@ -90,26 +91,28 @@ class SteerableNetwork(nn.Module):
     gain: Tensor
     inflation: Tensor
 
-    def __init__(self, window: tuple[int, int], space: LatentSpace, band: float) -> None:
+    def __init__(
+        self, window: tuple[int, int], space: LatentSpace, band: float, channels: int = 1
+    ) -> None:
         super().__init__()
-        self.window, self.space = window, space
+        self.window, self.space, self.channels = window, space, channels
         chosen = basis.choose(poses.content_radius(window, space), band)
-        self.likelihood = Likelihood(window, space, chosen)
+        self.likelihood = Likelihood(window, space, chosen, channels)
         self.renderer = Renderer(window, chosen)
-        functions = 2 * len(chosen.orders)
+        functions = 2 * channels * len(chosen.orders)
         self.encoder = Encoder(functions, space.content)
         self.decoder = Decoder(space.content, functions)
         copies = _COPIES if space.rotation else 1
         turns = torch.arange(copies) * (2 * math.pi / copies)
         self.register_buffer("copies", turns, persistent=False)
         self.register_buffer("near", poses.neighbours(self.likelihood.shifts), persistent=False)
-        self.register_buffer("location", torch.zeros(1, dtype=torch.float64))
-        self.register_buffer("scale", torch.ones(1, dtype=torch.float64))
-        self.register_buffer("noise_variance", torch.ones(1))
+        self.register_buffer("location", torch.zeros(channels, dtype=torch.float64))
+        self.register_buffer("scale", torch.ones(channels, dtype=torch.float64))
+        self.register_buffer("noise_variance", torch.ones(channels))
         self.register_buffer("spread", torch.ones(len(space.names)))
         self.register_buffer("band", torch.full((1,), band, dtype=torch.float64))
         self.register_buffer("sides", torch.tensor(window, dtype=torch.float64))
-        self.register_buffer("gain", torch.ones(1))
+        self.register_buffer("gain", torch.ones(channels))
         self.register_buffer("inflation", torch.ones(2))
 
     def start(self, generator: Generator) -> None:
@@ -121,12 +124,27 @@ class SteerableNetwork(nn.Module):
                 nn.init.uniform_(layer.bias, -width, width, generator=generator)
 
     def begin(self, a: Tensor, square: Tensor) -> None:
-        """Set the scales from coefficients ``(n, S, 2 D)`` and the pixels' sums of squares."""
-        self.gain.fill_(1 / float(a[:, 0].square().mean().sqrt()))
-        self.noise_variance.fill_(float(square.mean()) / self.likelihood.size)
+        """Set the scales from coefficients ``(n, S, 2 D)`` and sums of squares ``(n, C)``."""
+        for k, part in enumerate(channel.apart(a[:, 0], self.channels).unbind(1)):
+            self.gain[k] = 1 / float(part.square().mean().sqrt())
+            self.noise_variance[k] = float(square[:, k].mean()) / self.likelihood.size
+
+    @property
+    def noise(self) -> float:
+        """Noise variance of weighed pixels, which is that of the first channel."""
+        return float(self.noise_variance[0])
+
+    @property
+    def weights(self) -> Tensor:
+        """What brings each channel to the noise of the first, ``(C,)``."""
+        return (self.noise_variance[0] / self.noise_variance).sqrt()
+
+    def weigh(self, a: Tensor) -> Tensor:
+        """Coefficients ``(..., 2 D)`` with the same noise in all channels."""
+        return a if self.channels == 1 else a * channel.wide(self.weights, a.shape[-1])
 
     def learn_noise(self, mean_square: Tensor) -> None:
-        """Let the noise variance follow a batch's mean square error.
+        """Let the noise variance follow a batch's mean square errors ``(C,)``.
 
         It starts at the data's variance, so that the likelihood gains weight as fast as the
         decoder earns it.
@@ -136,24 +154,31 @@ class SteerableNetwork(nn.Module):
 
     def seen(self, pixels: Tensor) -> Tensor:
         """Those of the pixels ``(n, p)`` that lie on the support."""
-        return pixels[:, self.likelihood.support]
+        return pixels[:, self.likelihood.support.repeat(self.channels)]
 
     def read(self, a: Tensor, angle: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of content in coefficients ``(n, 2 D)`` about one shift.
+        """Mean and log-variance of content in weighed coefficients ``(n, 2 D)`` about one shift.
 
         In training, a quarter of the copies are turned by a random ``angle`` ``(n,)`` in addition.
         """
         copies = self.copies
         if angle is not None:
             a, copies = self.likelihood.turn(a, angle), copies[::_IN_TRAINING]
-        return self.encoder(self.likelihood.turn(a[:, None], copies) * self.gain)
+        gain = channel.wide(self.gain / self.weights, a.shape[-1])
+        return self.encoder(self.likelihood.turn(a[:, None], copies) * gain)
 
     def draw(self, content: Tensor) -> Tensor:
-        """Coefficients ``(n, 2 D)`` of content ``(n, k)``."""
-        return self.decoder(content) / self.gain
+        """Weighed coefficients ``(n, 2 D)`` of content ``(n, k)``."""
+        return self.weigh(self._draw(content))
+
+    def _draw(self, content: Tensor) -> Tensor:
+        b = self.decoder(content)
+        return b / channel.wide(self.gain, b.shape[-1])
 
     def calibrate(self, seen: Tensor) -> None:
         """Learn the inflation of the standard deviations from pixels ``(n, p)`` of the support."""
+        if self.channels > 1:
+            seen = seen * self.weights.repeat_interleave(self.likelihood.size)
         _, pose, b = self._pose(self.likelihood.coefficients(seen))
         self.inflation.copy_(refinement.inflation(self.likelihood, seen, b, pose))
 
@@ -163,7 +188,8 @@ class SteerableNetwork(nn.Module):
         Content is read at the window's centre, then where its shift was found; the likeliest pose
         is refined on the pixels.
         """
-        found, pose, _ = self._pose(self.likelihood.coefficients(self.seen(pixels)))
+        a = self.weigh(self.likelihood.coefficients(self.seen(pixels)))
+        found, pose, _ = self._pose(a)
         widen = self.inflation[[0, 1, 1]]
         std = pose.covariance.diagonal(dim1=1, dim2=2).sqrt() * widen
         mean = Latents(refinement.wrap(pose.angle), pose.shift, found.content)
@@ -173,11 +199,10 @@ class SteerableNetwork(nn.Module):
     def _pose(self, a: Tensor) -> tuple[Reading, refinement.Pose, Tensor]:
         found = self.look(a)
         b = self.draw(found.content)
-        s2 = float(self.noise_variance)
-        return found, refinement.find(self.likelihood, a, b, found.pose, s2), b
+        return found, refinement.find(self.likelihood, a, b, found.pose, self.noise), b
 
     def look(self, a: Tensor) -> Reading:
-        """Content in coefficients ``(n, S, 2 D)``, read at the centre and where it then lies.
+        """Content in weighed coefficients ``(n, S, 2 D)``, read at the centre and where it lies.
 
         A first look takes in all shifts, the others those around the last.
         """
@@ -198,8 +223,8 @@ class SteerableNetwork(nn.Module):
 
     def _likeliest(self, a: Tensor, content: Tensor, cells: Tensor | None = None) -> Tensor:
         # Index of the likeliest pose among all, or among those at some shifts.
-        s2, angles = float(self.noise_variance), len(self.likelihood.angles)
-        joint, _ = self.likelihood.log_joint(a, self.draw(content), s2, cells)
+        angles = len(self.likelihood.angles)
+        joint, _ = self.likelihood.log_joint(a, self.draw(content), self.noise, cells)
         best = joint.flatten(1).argmax(1)
         if cells is None:
             return best
@@ -208,4 +233,4 @@ class SteerableNetwork(nn.Module):
     def decode(self, values: Tensor) -> Tensor:
         """Pixels ``(n, p)`` of latents ``(n, latents)``."""
         latents = self.space.split(values)
-        return self.renderer(self.draw(latents.content), latents.angle, latents.shift)
+        return self.renderer(self._draw(latents.content), latents.angle, latents.shift)

@@ -105,7 +105,7 @@ def inflation(likelihood: Likelihood, pixels: Tensor, b: Tensor, pose: Pose) -> 
     Parameters
     ----------
     pixels
-        Of the support, shape ``(n, p)``.
+        Of the support, shape ``(n, C p)``.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def inflation(likelihood: Likelihood, pixels: Tensor, b: Tensor, pose: Pose) -> 
     """
     content = posed(likelihood, b, pose.angle, pose.shift - likelihood.shifts[pose.cell])
     shown = torch.stack(
-        [f @ likelihood.functions[k] for f, k in zip(content, pose.cell, strict=True)]
+        [likelihood.images(f, int(k)) for f, k in zip(content, pose.cell, strict=True)]
     )
     residual, slopes = pixels - shown[:, 0], shown[:, 1:]
     sector = likelihood.sectors

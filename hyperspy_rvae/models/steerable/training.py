@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from hyperspy_rvae.models.course import Callback, Course, Plan, Record
+from hyperspy_rvae.models.course import Callback, Course, Plan, Record, noise_record
 from hyperspy_rvae.models.steerable.likelihood import Evidence
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 
@@ -43,8 +43,8 @@ class Samples:
     def __init__(self, network: SteerableNetwork, pixels: Tensor) -> None:
         self.likelihood = network.likelihood
         self.pixels = pixels
-        self.square = pixels.square().sum(1)
-        numbers = len(pixels) * self.likelihood.functions[..., 0].numel()
+        self.square = self.likelihood.squares(pixels)
+        numbers = len(pixels) * self.likelihood.functions[..., 0].numel() * network.channels
         self.stored: Tensor | None = None
         if numbers <= _STORED_MOST:
             parts = [self.likelihood.coefficients(part) for part in pixels.split(_AT_ONCE)]
@@ -156,7 +156,7 @@ class Trainer:
             "loss": reconstruction + self.plan.beta * divergence,
             "reconstruction": reconstruction,
             "divergence": divergence,
-            "noise_variance": float(self.network.noise_variance) * float(self.network.scale) ** 2,
+            **noise_record(self.network.noise_variance, self.network.scale),
         }
 
     def step(self) -> tuple[float, float]:
@@ -168,12 +168,14 @@ class Trainer:
         cells = None if everywhere else self.near[self.draws.shift[rows]]
         rows, place, own = rows.to(device), place.to(device), own.to(device)
         cells = None if cells is None else cells.to(device)
-        mean, log_variance = self.network.read(self.samples.at(rows, place), self._turns(len(rows)))
+        at_place = self.network.weigh(self.samples.at(rows, place))
+        mean, log_variance = self.network.read(at_place, self._turns(len(rows)))
         noise = torch.randn(mean.shape, generator=self.generator).to(device)
         content = mean + (log_variance / 2).exp() * noise
         b = self.network.draw(content)
-        a, square = self.samples.coefficients(rows, cells), self.samples.square[rows]
-        s2 = float(self.network.noise_variance)
+        a = self.network.weigh(self.samples.coefficients(rows, cells))
+        square = self.samples.square[rows] * self.network.weights.square()
+        s2 = self.network.noise
         with torch.no_grad():
             found = likelihood.evidence(a, b, square, s2, cells)
             motions = likelihood.motions(b)
@@ -186,7 +188,7 @@ class Trainer:
         if self.taken % _STILL_EVERY == 1:
             objective = objective + self._moving(content, b, motions)
         objective.mean().backward()
-        steepest = _GRADIENT_NORM * likelihood.size
+        steepest = _GRADIENT_NORM * likelihood.size * likelihood.channels
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), steepest)
         self.optimiser.step()
         self.taken += 1
@@ -213,10 +215,11 @@ class Trainer:
     def _note(
         self, rows: Tensor, found: Evidence, square: Tensor, kl: Tensor
     ) -> tuple[float, float]:
-        self.draws.note(rows, found.error.cpu(), found.shift.cpu())
+        self.draws.note(rows, found.error.sum(1).cpu(), found.shift.cpu())
         even = slice(self.draws.even)
         reconstruction = _reconstruction(self.network, found, square)[even]
-        self.network.learn_noise(found.error[even].mean() / self.network.likelihood.size)
+        error = found.error[even].mean(0) / self.network.weights.square()
+        self.network.learn_noise(error / self.network.likelihood.size)
         return float(reconstruction.mean()), float(kl[even].mean())
 
 
@@ -271,14 +274,15 @@ def train(
 def validate(network: SteerableNetwork, pixels: Tensor, beta: float, seed: int) -> float:
     """Loss per subimage, on the input's own scale, with frozen weights and fixed noise."""
     generator = Generator().manual_seed(seed)
-    s2, total = float(network.noise_variance), 0.0
+    weights, total = network.weights.square(), 0.0
     with torch.no_grad():
         for part in pixels.split(_AT_ONCE):
-            a, square = network.likelihood.coefficients(part), part.square().sum(1)
+            a = network.weigh(network.likelihood.coefficients(part))
+            square = network.likelihood.squares(part) * weights
             mean, log_variance, _ = network.look(a)
             noise = torch.randn(mean.shape, generator=generator).to(mean.device)
             b = network.draw(mean + (log_variance / 2).exp() * noise)
-            found = network.likelihood.evidence(a, b, square, s2)
+            found = network.likelihood.evidence(a, b, square, network.noise)
             loss = _reconstruction(network, found, square) + beta * divergence(mean, log_variance)
             total += float(loss.sum())
     return total / len(pixels) + _log_scale(network)
@@ -295,10 +299,11 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def _reconstruction(network: SteerableNetwork, found: Evidence, square: Tensor) -> Tensor:
-    s2, size = float(network.noise_variance), network.likelihood.size
-    return square / (2 * s2) - found.log + size / 2 * math.log(2 * math.pi * s2)
+    size = network.likelihood.size
+    normaliser = sum(size / 2 * math.log(2 * math.pi * s2) for s2 in network.noise_variance.tolist())
+    return square.sum(1) / (2 * network.noise) - found.log + normaliser
 
 
 def _log_scale(network: SteerableNetwork) -> float:
     # Jacobian of the standardisation.
-    return network.likelihood.size * math.log(float(network.scale))
+    return network.likelihood.size * sum(map(math.log, network.scale.tolist()))
