@@ -21,6 +21,7 @@ LARGEST_STEERABLE = 128
 def check_parameters(parameters: Mapping[str, Any]) -> None:
     """Refuse parameters of an estimator that have no meaning."""
     _check_count("latent_dim", parameters["latent_dim"])
+    _check_count("n_models", parameters["n_models"], "; 1 trains a single model")
     if parameters["batch_size"] is not None:
         _check_count("batch_size", parameters["batch_size"], "; None takes what suits the data")
     for name in ("epochs", "patience"):

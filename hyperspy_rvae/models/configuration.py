@@ -79,7 +79,8 @@ def read(text: str) -> Configuration:
         for name, value in parameters.items()
     }
     *channels, height, width = window
-    return Configuration(parameters, (height, width), *(channels or [1]), seed, found["history"])
+    count = channels[0] if channels else 1
+    return Configuration(parameters, (height, width), count, seed, found["history"])
 
 
 def _plain(value: Any) -> Any:
@@ -91,13 +92,14 @@ def _plain(value: Any) -> Any:
 
 def _is_window(values: list[Any]) -> bool:
     *channels, height, width = values if len(values) in (2, 3) else [0, 0]
-    several = all(type(count) is int and count > 1 for count in channels)
-    return several and all(type(side) is int and side >= SMALLEST_WINDOW for side in (height, width))
+    least = [*(2 for _ in channels), SMALLEST_WINDOW, SMALLEST_WINDOW]
+    sizes = zip([*channels, height, width], least, strict=True)
+    return all(type(size) is int and size >= fewest for size, fewest in sizes)
 
 
 def _is_record(value: Any) -> bool:
     return isinstance(value, dict) and all(
-        type(number) is float and math.isfinite(number) for number in value.values()
+        type(number) in (int, float) and math.isfinite(number) for number in value.values()
     )
 
 

@@ -78,7 +78,7 @@ def divergence(network: Network, mean: Tensor, std: Tensor) -> Tensor:
 
 
 def bound(network: Network, pixels: Tensor, generator: Generator) -> Bound:
-    """Negative evidence lower bound of standardised pixels ``(n, C * p)``, by one draw of the latents.
+    """Negative evidence lower bound of standardised pixels, by one draw of the latents.
 
     Kingma and Welling (2014), with the reparameterised posterior; the noise is drawn on the CPU,
     so that it is the same on every device.

@@ -6,6 +6,7 @@ import math
 import os
 import secrets
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, overload
 
 import dask.array as da
@@ -13,9 +14,16 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
-from torch import Generator
 
-from hyperspy_rvae.models import blocks, checks, configuration, fitting, inference, storage
+from hyperspy_rvae.models import (
+    blocks,
+    checks,
+    configuration,
+    ensemble,
+    fitting,
+    inference,
+    storage,
+)
 from hyperspy_rvae.models.course import Callback, Plan, Record
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace
@@ -61,6 +69,10 @@ class RVAE(TransformerMixin, BaseEstimator):
     max_subimages
         Learn from that many subimages, drawn at random. None: from all, which have to fit into
         memory.
+    n_models
+        How many models to train, from different seeds. All that is returned is the first one's,
+        but for the standard deviations: those take in how far the models disagree. With an active
+        client of ``dask.distributed`` they are trained there, side by side.
     device
         ``"cpu"`` or ``"cuda"``. None: the CPU, which these small networks keep busy.
     seed
@@ -76,7 +88,11 @@ class RVAE(TransformerMixin, BaseEstimator):
         looks alike, a convention between motifs that do not.
     history_
         One dict per epoch: ``loss``, ``reconstruction`` and ``divergence`` (nats per subimage on
-        the input's scale), ``noise_variance``, and ``validation_loss`` where some are held out.
+        the input's scale), ``noise_variance`` (numbered from 1 where there are several channels),
+        ``validation_loss`` where some are held out, and ``model``, numbered from 0, where there
+        are several.
+    models_
+        List of the fitted models of an ensemble, each by itself.
     noise_variance_
         Learned variance of a pixel, on the input's scale; an array where there are several
         channels.
@@ -116,6 +132,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         validation_fraction: float = 0.25,
         patience: int | None = None,
         max_subimages: int | None = None,
+        n_models: int = 1,
         device: Literal["cpu", "cuda"] | None = None,
         seed: int | None = None,
     ) -> None:
@@ -129,6 +146,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.max_subimages = max_subimages
+        self.n_models = n_models
         self.device = device
         self.seed = seed
 
@@ -156,9 +174,13 @@ class RVAE(TransformerMixin, BaseEstimator):
         checks.check_decoder(self.decoder, window)
         learn = fitting.spatial if self.decoder == "spatial" else fitting.steerable
         task = fitting.Task(pixels, window, channels, self._space(), self._plan(), self._device())
-        network, history = learn(task, Generator().manual_seed(seed), callback)
-        self._adopt(network, history, seed)
-        inference.measure_spread(network, pixels, self._device())
+        found = ensemble.train(learn, task, ensemble.seeds(seed, int(self.n_models)), callback)
+        networks = [network.cpu().eval() for network, _ in found]
+        for network in networks:
+            inference.measure_spread(network, pixels, task.device)
+        others = ensemble.compare(networks, pixels, task.device, seed)
+        history = ensemble.histories([history for _, history in found])
+        self._adopt(networks[0], others, history, seed)
         return self
 
     @overload
@@ -173,7 +195,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         X
             As for `fit`, with windows and channels of the fitted shape; may be flattened.
         return_std
-            Whether to return the posterior's standard deviations, too.
+            Whether to return standard deviations, too: the posterior's and, where there are
+            several models, what they disagree by, ``sqrt(posterior**2 + disagreement**2)``.
 
         Returns
         -------
@@ -187,7 +210,7 @@ class RVAE(TransformerMixin, BaseEstimator):
             both = blocks.encode(X, self._encode, len(self.latent_names_))
             values, std = both[:, : both.shape[1] // 2], both[:, both.shape[1] // 2 :]
         else:
-            values, std = self._encode(X)
+            values, std = self._encode(X, return_std)
         return (values, std) if return_std else values
 
     def inverse_transform(self, Z: Any) -> np.ndarray:
@@ -212,7 +235,7 @@ class RVAE(TransformerMixin, BaseEstimator):
     def reconstruct(self, X: Any) -> np.ndarray:
         """Encode and decode subimages; the result has the shape of ``X``, on its scale."""
         network = self._fitted()
-        values, _ = self._encode(X)
+        values, _ = self._encode(X, return_std=False)
         return inference.decode(network, values, self._device()).reshape(np.shape(X))
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -225,6 +248,17 @@ class RVAE(TransformerMixin, BaseEstimator):
         if not len(pixels):
             raise ValueError("X must hold at least one subimage to score, got none")
         return inference.evidence(network, pixels, self._device())
+
+    @property
+    def models_(self) -> list[RVAE]:
+        """The fitted models of an ensemble, each by itself."""
+        networks = [self._fitted(), *(network for network, _ in self._others)]
+        parameters = self.get_params(deep=False) | {"n_models": 1}
+        models = []
+        for k, seed in enumerate(ensemble.seeds(self.seed_, len(networks))):
+            models.append(type(self)(**parameters | {"seed": seed}))
+            models[k]._adopt(networks[k], [], ensemble.history_of(self.history_, k), seed)
+        return models
 
     @property
     def components_(self) -> np.ndarray:
@@ -248,7 +282,7 @@ class RVAE(TransformerMixin, BaseEstimator):
 
     def weights(self) -> dict[str, np.ndarray]:
         """Weights of a fitted model by name, arrays of at least one dimension."""
-        return storage.to_arrays(self._fitted())
+        return storage.ensemble_to_arrays(self._fitted(), self._others)
 
     @classmethod
     def rebuild(cls, configuration_json: str, weights: Mapping[str, Any]) -> RVAE:
@@ -274,10 +308,11 @@ class RVAE(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"the model's configuration is no {cls.__name__}'s: {error}"
             ) from error
-        network = storage.from_arrays(
-            model.decoder, found.window, found.channels, model._space(), weights
+        build = partial(
+            storage.from_arrays, model.decoder, found.window, found.channels, model._space()
         )
-        model._adopt(network, found.history, found.seed)
+        network, others = storage.ensemble_from_arrays(build, int(model.n_models), weights)
+        model._adopt(network, others, found.history, found.seed)
         return model
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -301,10 +336,13 @@ class RVAE(TransformerMixin, BaseEstimator):
         """
         return cls.rebuild(*storage.read_file(path))
 
-    def _encode(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        network = self._fitted()
+    def _encode(self, X: Any, return_std: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        network, device = self._fitted(), self._device()
         pixels = checks.check_subimages(X, network.window, network.channels)
-        return inference.encode(network, pixels, self._device())
+        values, std = inference.encode(network, pixels, device)
+        if return_std:
+            std = ensemble.widen(values, std, self._others, pixels, device)
+        return values, std
 
     def _plan(self) -> Plan:
         return Plan(
@@ -327,9 +365,11 @@ class RVAE(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "latent_names_")
         return self._network
 
-    def _adopt(self, network: AnyNetwork, history: list[Record], seed: int) -> None:
-        # The network stays on the CPU, where it can be copied, pickled and shared by threads.
-        self._network = network.cpu().eval()
+    def _adopt(
+        self, network: AnyNetwork, others: ensemble.Others, history: list[Record], seed: int
+    ) -> None:
+        # The networks are on the CPU, where they can be copied, pickled and shared by threads.
+        self._network, self._others = network, others
         self.history_ = history
         self.seed_ = seed
         self.latent_names_ = network.space.names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import numpy as np
 import torch
 
 from hyperspy_rvae.models import checks
+from hyperspy_rvae.models.ensemble import Others
+from hyperspy_rvae.models.gauge import Gauge
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace
 from hyperspy_rvae.models.nets import HIDDEN, Network
@@ -19,12 +21,42 @@ from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 
 _MOST_NUMBERS = 2**28  # 1 GB; far above any window that a subimage could have
 _LOWEST_BAND = 0.1  # radians per pixel
+_MOST_CELLS = 1000
 _FILE_KEYS = {"configuration", "weights"}
 
 
 def to_arrays(network: AnyNetwork) -> dict[str, np.ndarray]:
     """Weights by name, each of at least one dimension."""
     return {name: value.numpy(force=True).copy() for name, value in network.state_dict().items()}
+
+
+def ensemble_to_arrays(first: AnyNetwork, others: Others) -> dict[str, np.ndarray]:
+    """Weights of all models by name; those of all but the first start with ``models.1.`` etc."""
+    named = to_arrays(first)
+    for k, (network, gauge) in enumerate(others, 1):
+        named |= {f"models.{k}.{name}": value for name, value in to_arrays(network).items()}
+        named |= {f"models.{k}.gauge.{name}": value for name, value in gauge._asdict().items()}
+    return named
+
+
+def ensemble_from_arrays(
+    build: Callable[[Mapping[str, Any]], AnyNetwork], count: int, weights: Mapping[str, Any]
+) -> tuple[AnyNetwork, Others]:
+    """Networks that `build` makes of their weights, as many as there should be.
+
+    Raises
+    ------
+    ValueError
+        As for `from_arrays`, or if the gauges don't fit.
+    """
+    first = build({name: value for name, value in weights.items() if not _models(name, 1, count)})
+    others: Others = []
+    for k in range(1, count):
+        start = f"models.{k}."
+        own = {name[len(start) :]: weights[name] for name in weights if _models(name, k, k + 1)}
+        gauge = {name[6:]: own.pop(name) for name in list(own) if name.startswith("gauge.")}
+        others.append((build(own), _gauge(gauge, first.space.content)))
+    return first, others
 
 
 def from_arrays(
@@ -121,6 +153,36 @@ def _steerable(
     if not _LOWEST_BAND <= band <= math.pi:
         raise ValueError(_unfit(f"band must be between {_LOWEST_BAND} and pi, got {band}"))
     return SteerableNetwork(window, space, band, channels)
+
+
+def _models(name: Any, first: int, end: int) -> bool:
+    # Whether a weight belongs to one of these models.
+    start, _, rest = str(name).removeprefix("models.").partition(".")
+    number = int(start) if start.isdecimal() and len(start) < 9 else -1
+    return str(name) == f"models.{number}.{rest}" and first <= number < end
+
+
+def _gauge(given: Mapping[str, Any], content: int) -> Gauge:
+    if set(given) != set(Gauge._fields):
+        raise ValueError(_unfit(f"a gauge has {Gauge._fields}, got {sorted(given)}"))
+    cells, centres = (math.prod(_shape(given[name])[:1]) for name in ("cells", "centres"))
+    if not 1 <= min(cells, centres) <= max(cells, centres) <= _MOST_CELLS:
+        raise ValueError(_unfit(f"a gauge has 1 to {_MOST_CELLS} cells, got {cells}, {centres}"))
+    shapes = {
+        "cells": (cells, content),
+        "turn": (cells,),
+        "move": (cells, 2),
+        "centres": (centres, content),
+        "width": (1,),
+        "weights": (centres + content + 1, content),
+    }
+    arrays = {
+        name: _tensor(name, given[name], torch.zeros(shape, dtype=torch.float64)).numpy()
+        for name, shape in shapes.items()
+    }
+    if not arrays["width"] > 0:
+        raise ValueError(_unfit(f"width must be positive, got {arrays['width'][0]}"))
+    return Gauge(**arrays)
 
 
 def _check_sizes(needed: dict[str, tuple[int, ...]], weights: Mapping[str, Any]) -> None:

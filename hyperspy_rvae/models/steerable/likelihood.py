@@ -36,9 +36,9 @@ class Evidence(NamedTuple):
     """What the data say about content b, all poses considered.
 
     ``log`` ``(n,)`` is ``log sum exp(l + log prior)`` but for the terms without b; ``error``
-    ``(n, C)`` the squared error in each channel that the posterior expects; ``gradient`` ``(n, 2 D)`` is
-    ``s2 d log / d b``; ``shift`` ``(n,)`` the index of the likeliest; ``offset`` ``(n, 2)`` the
-    mean shift in the content's own frame.
+    ``(n, C)`` the squared error in each channel that the posterior expects; ``gradient``
+    ``(n, 2 D)`` is ``s2 d log / d b``; ``shift`` ``(n,)`` the index of the likeliest; ``offset``
+    ``(n, 2)`` the mean shift in the content's own frame.
     """
 
     log: Tensor
@@ -114,7 +114,7 @@ class Likelihood(nn.Module):
         return channel.together(found.unflatten(2, self.functions.shape[:2]).transpose(1, 2))
 
     def squares(self, pixels: Tensor) -> Tensor:
-        """Sums of squares ``(n, C)`` of the support's pixels."""
+        """Sum the squares of the support's pixels in each channel, ``(n, C)``."""
         return pixels.square().unflatten(1, (self.channels, -1)).sum(2)
 
     def images(self, b: Tensor, cell: int) -> Tensor:
@@ -249,9 +249,7 @@ def _span(functions: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     return span, span.T @ functions.T
 
 
-def _energy(
-    basis: Basis, r: np.ndarray, angle: np.ndarray, channels: int
-) -> dict[str, np.ndarray]:
+def _energy(basis: Basis, r: np.ndarray, angle: np.ndarray, channels: int) -> dict[str, np.ndarray]:
     # What turns coefficients into harmonics of the energy on the support, which is seen from each
     # shift at polar coordinates (S, pixels). The rings of each channel follow those of the last.
     rings, spokes = int(basis.radius / _RING) + 2, 2 * basis.highest + _HARMONICS + 2
@@ -270,7 +268,7 @@ def _energy(
         np.add.at(sums, ring[s] + 1, (part[s] * seen).T)
         cover[:, 0, :, 0, s] = cover[:, 1, :, 1, s] = sums.real.T
         cover[:, 0, :, 1, s], cover[:, 1, :, 0, s] = sums.imag.T, -sums.imag.T
-    cover = np.tile(cover, (channels, 1, 1)).reshape(len(harmonic), -1, 2 * len(r))
+    every = np.tile(cover, (channels, 1, 1)).reshape(len(harmonic), -1, 2 * len(r))
     rays = basis.functions(*polar_grid(basis.radius, rings, spokes))
     rays = channel.outwards(rays.reshape(len(rays), -1), channels)
-    return {"rays": rays, "waves": waves, "cover": cover}
+    return {"rays": rays, "waves": waves, "cover": every}

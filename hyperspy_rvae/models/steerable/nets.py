@@ -74,10 +74,10 @@ class SteerableNetwork(nn.Module):
     """Networks, the basis between them, and the numbers learned beside, of one dimension each.
 
     ``location`` and ``scale`` standardise the pixels of each channel, ``noise_variance`` is that
-    of a standardised pixel, and ``spread`` says how far the latents reach. ``sides`` are the window's
-    and ``band`` is the basis's highest wave number (radians per pixel): they define the basis.
-    ``gain`` brings each channel's coefficients to unit variance, and ``inflation`` is by how much
-    angle and shifts scatter more than white noise lets them.
+    of a standardised pixel, and ``spread`` says how far the latents reach. ``sides`` are the
+    window's and ``band`` is the basis's highest wave number (radians per pixel): they define the
+    basis. ``gain`` brings each channel's coefficients to unit variance, and ``inflation`` is by
+    how much angle and shifts scatter more than white noise lets them.
     """
 
     copies: Tensor

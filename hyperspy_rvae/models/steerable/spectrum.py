@@ -27,9 +27,10 @@ class Spectrum(NamedTuple):
 def measure(windows: np.ndarray) -> Spectrum:
     """Noise, signal and band limit of windows ``(n, C, h, w)``, whose noise is taken as white.
 
-    Of several channels, the mean of noise and signal, and the highest band. The level beyond ``_NOISE_ONLY`` is the noise; what lies above it, as far as it is connected
+    The level beyond ``_NOISE_ONLY`` is the noise; what lies above it, as far as it is connected
     with low wave numbers, is the content. What the band leaves out is at most 1.5 % of its
-    energy and 2 % of the noise's.
+    energy and 2 % of the noise's. Of several channels it is the mean of noise and of signal, and
+    the highest band.
     """
     chosen = np.random.default_rng(0).permutation(len(windows))[:_MOST]
     each = [_measure(channel) for channel in windows[np.sort(chosen)].swapaxes(0, 1)]

@@ -299,8 +299,8 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def _reconstruction(network: SteerableNetwork, found: Evidence, square: Tensor) -> Tensor:
-    size = network.likelihood.size
-    normaliser = sum(size / 2 * math.log(2 * math.pi * s2) for s2 in network.noise_variance.tolist())
+    size, noise = network.likelihood.size, network.noise_variance.tolist()
+    normaliser = sum(size / 2 * math.log(2 * math.pi * s2) for s2 in noise)
     return square.sum(1) / (2 * network.noise) - found.log + normaliser
 
 
