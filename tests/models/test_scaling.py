@@ -60,5 +60,5 @@ def test_each_channel_has_its_own_unit():
 def test_a_constant_channel_is_named():
     pixels = np.random.default_rng(0).normal(0, 1, (70, 260))
     pixels[:, 130:] = 4
-    with pytest.raises(ValueError, match="channel 1: the subimages must vary.*leave that channel"):
+    with pytest.raises(ValueError, match=r"channel 1: the subimages must vary.*leave that channel"):
         by_channel(pixels, 2)
