@@ -2,53 +2,111 @@
 
 from __future__ import annotations
 
-import threading
+import pickle
+import sys
+import uuid
 from collections.abc import Callable
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 
-# One forward pass at a time: it uses all cores, and dask's threads would fight for them.
-_forward = threading.Lock()
+from hyperspy_rvae.models.checks import check_rows
+from hyperspy_rvae.models.threads import alone
 
-Encode = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+_MESSAGE = 10_000_000  # bytes; a larger model is not sent with the graph
+
+Encode = Callable[[np.ndarray, Any], tuple[np.ndarray, np.ndarray]]
+
+
+def drawn(count: int, most: int | None, seed: int) -> np.ndarray | None:
+    """Ascending numbers of `most` of so many subimages, without replacement; None for all."""
+    if most is None or most >= count:
+        return None
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
 
 
 def draw(X: Any, most: int | None, seed: int) -> Any:
-    """Subimages to learn from, in memory: all, or `most` of them drawn without replacement."""
-    if most is not None and most < len(X):
-        drawn = np.random.default_rng(seed).choice(len(X), most, replace=False)
-        X = (X if isinstance(X, da.Array) else np.asarray(X))[np.sort(drawn)]
+    """Subimages to learn from, in memory: all, or `most` of them drawn without replacement.
+
+    What belongs to them row by row, such as their labels, is drawn alike.
+    """
+    rows = None if most is None else drawn(len(X), most, seed)
+    if rows is not None:
+        if hasattr(X, "iloc"):  # a pandas object keeps its names
+            return X.iloc[rows]
+        X = (X if isinstance(X, da.Array) else np.asarray(X))[rows]
     return X.compute() if isinstance(X, da.Array) else X
 
 
-def encode(X: da.Array, encode_block: Encode, latents: int) -> da.Array:
+def draw_beside(name: str, given: Any, X: Any, most: int | None, seed: int) -> Any:
+    """Draw what is given for each of the subimages as they are drawn; None stays None."""
+    return None if given is None else draw(check_rows(name, given, len(X)), most, seed)
+
+
+def encode(X: da.Array, condition: Any, encode_block: Encode, latents: int) -> da.Array:
     """Latents and then their standard deviations, ``(n, 2 * latents)``, in the chunks of X.
+
+    Each chunk is encoded in one thread, that of its task: the scheduler, or the worker, says how
+    many are at work at once. The model is a task of its own, which every worker is sent once.
 
     Parameters
     ----------
     X
-        Subimages, shape ``(n, height, width)`` or ``(n, height * width)``.
+        Subimages, shape ``(n, height, width)``, ``(n, channels, height, width)`` or flattened.
+    condition
+        None, or what belongs to each of them, shape ``(n,)`` or ``(n, k)``; of a dask array, blocks
+        are computed with those of X.
     encode_block
-        Gives both for subimages in memory.
+        Gives both for subimages and conditions in memory.
     latents
         How many there are.
     """
-    return X.rechunk(dict.fromkeys(range(1, X.ndim), -1)).map_blocks(
+    beside: list[Any] = []
+    if condition is not None:
+        if not isinstance(condition, da.Array):
+            condition = da.from_array(np.asarray(condition), chunks=-1)
+        wide = dict.fromkeys(range(1, condition.ndim), -1)
+        beside = [condition.rechunk({0: X.chunks[0]} | wide), "nk"[: condition.ndim]]
+    return da.blockwise(
         _encode_block,
-        encode_block,
-        latents,
-        drop_axis=tuple(range(1, X.ndim)),
-        new_axis=1,
-        chunks=(X.chunks[0], (2 * latents,)),
+        "nl",
+        X.rechunk(dict.fromkeys(range(1, X.ndim), -1)),
+        "nyxc"[: X.ndim],
+        *beside,
+        new_axes={"l": 2 * latents},
         dtype=np.float32,
         meta=np.empty((0, 0), np.float32),
+        encode_block=sent(encode_block),
+        latents=latents,
     )
 
 
-def _encode_block(X: np.ndarray, encode_block: Encode, latents: int) -> np.ndarray:
+def sent(encode_block: Encode) -> Any:
+    """Make it a task; where it is large and there is a cluster, bring it to the workers now."""
+    if "distributed" in sys.modules and len(pickle.dumps(encode_block)) > _MESSAGE:
+        from distributed import get_client
+
+        try:
+            return get_client().scatter(encode_block, broadcast=True, hash=False)
+        except ValueError:  # there is no cluster
+            pass
+    return dask.delayed(encode_block, name=f"model-{uuid.uuid4().hex}", traverse=False)
+
+
+def _encode_block(
+    X: Any, condition: Any = None, *, encode_block: Encode, latents: int
+) -> np.ndarray:
+    X, condition = _only(X), _only(condition)
     if not len(X):
         return np.empty((0, 2 * latents), np.float32)
-    with _forward:
-        return np.concatenate(encode_block(X), axis=1)
+    with alone():
+        return np.concatenate(encode_block(X, condition), axis=1)
+
+
+def _only(block: Any) -> Any:
+    # Of axes that are in one piece, dask gives lists of one block.
+    while isinstance(block, list):
+        (block,) = block
+    return block

@@ -34,6 +34,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         raise ValueError(f"learning_rate must be a positive number, got {rate!r}; try 0.002")
     if not _is_real(beta) or not beta >= 0:
         raise ValueError(f"beta must be zero or a positive number, got {beta!r}; 1 is the ELBO")
+    check_divergence(parameters)
     if not _is_real(fraction) or not 0 <= fraction < 1:
         raise ValueError(
             f"validation_fraction must be at least 0 and below 1, got {fraction!r}; "
@@ -44,7 +45,32 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     if parameters["decoder"] not in DECODERS:
         raise ValueError(f"decoder must be one of {DECODERS}, got {parameters['decoder']!r}")
     check_invariances(parameters["invariances"])
+    check_priors(parameters)
     choose_device(parameters["device"])
+
+
+def check_divergence(parameters: Mapping[str, Any]) -> None:
+    """Refuse a schedule of the divergence that has no meaning."""
+    epochs, capacity, free = (parameters[key] for key in ("kl_warmup", "capacity", "free_bits"))
+    if epochs is not None and not (_is_integer(epochs) and epochs >= 0):
+        raise ValueError(
+            f"kl_warmup must be None or a whole number of epochs, from 0 on, got {epochs!r}"
+        )
+    if capacity is not None and not (_is_real(capacity) and capacity >= 0):
+        raise ValueError(f"capacity must be None or a number of nats, from 0 on, got {capacity!r}")
+    if not _is_real(free) or not free >= 0:
+        raise ValueError(f"free_bits must be a number of nats, from 0 on, got {free!r}; 0 is none")
+
+
+def check_rows(name: str, given: Any, count: int) -> Any:
+    """Give what belongs to so many subimages, row by row; one label or number is for all."""
+    if np.ndim(given) == 0:
+        return np.full(count, given)
+    if len(given) != count:
+        raise ValueError(
+            f"{name} must have one entry for each of the {count} subimages, got {len(given)}"
+        )
+    return given
 
 
 def check_share(most: int | None) -> None:
@@ -70,6 +96,28 @@ def check_invariances(invariances: Sequence[str]) -> None:
         )
     if len(set(invariances)) < len(invariances):
         raise ValueError(f"invariances must differ, got {tuple(invariances)}; name each once")
+
+
+def check_priors(parameters: Mapping[str, Any]) -> None:
+    """Refuse priors of a pose that has none, or of no width."""
+    for name, invariance, widest in (
+        ("rotation_prior", "rotation", math.pi),
+        ("translation_prior", "translation", math.inf),
+    ):
+        width = parameters[name]
+        if width is None:
+            continue
+        if not _is_real(width) or not 0 < width <= widest:
+            most = f" up to {widest:.4g} rad" if math.isfinite(widest) else " of pixels"
+            raise ValueError(
+                f"{name} must be None or a positive width{most}, got {width!r}; "
+                "it is the standard deviation about 0"
+            )
+        if invariance not in parameters["invariances"]:
+            raise ValueError(
+                f"{name} needs {invariance!r} among the invariances, "
+                f"got {tuple(parameters['invariances'])}; add it, or leave the prior out"
+            )
 
 
 def choose_device(device: str | None) -> torch.device:

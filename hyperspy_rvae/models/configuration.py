@@ -7,10 +7,13 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from hyperspy_rvae.models import conditions
 from hyperspy_rvae.models.checks import SMALLEST_WINDOW
+from hyperspy_rvae.models.conditions import Condition
 
 _MODEL, _VERSION = "RVAE", 1
 _KEYS = {"model", "version", "parameters", "window_shape", "seed", "history"}
+_OPTIONAL = {"condition"}
 
 
 class Configuration(NamedTuple):
@@ -18,17 +21,19 @@ class Configuration(NamedTuple):
 
     parameters: dict[str, Any]
     window: tuple[int, int]
-    channels: int
     seed: int
     history: list[dict[str, float]]
+    condition: Condition | None = None
+    channels: int = 1
 
 
 def write(
     parameters: Mapping[str, Any],
     window: tuple[int, int],
-    channels: int,
     seed: int,
     history: list[dict[str, float]],
+    condition: Condition | None = None,
+    channels: int = 1,
 ) -> str:
     """Write a configuration as JSON."""
     found = {
@@ -39,6 +44,8 @@ def write(
         "seed": seed,
         "history": history,
     }
+    if condition is not None:
+        found["condition"] = condition.describe()
     return json.dumps(found, allow_nan=False)
 
 
@@ -54,7 +61,7 @@ def read(text: str) -> Configuration:
         found = json.loads(text, parse_constant=_refuse)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(_unread(f"it doesn't parse as JSON: {error}")) from error
-    if not isinstance(found, dict) or set(found) != _KEYS:
+    if not isinstance(found, dict) or set(found) - _OPTIONAL != _KEYS:
         raise ValueError(_unread(f"it must be an object with the keys {', '.join(sorted(_KEYS))}"))
     if found["model"] != _MODEL or found["version"] != _VERSION:
         raise ValueError(
@@ -78,9 +85,10 @@ def read(text: str) -> Configuration:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in parameters.items()
     }
-    *channels, height, width = window
-    count = channels[0] if channels else 1
-    return Configuration(parameters, (height, width), count, seed, found["history"])
+    condition = conditions.restore(found["condition"]) if "condition" in found else None
+    *several, height, width = window
+    channels = several[0] if several else 1
+    return Configuration(parameters, (height, width), seed, found["history"], condition, channels)
 
 
 def _plain(value: Any) -> Any:
@@ -91,10 +99,11 @@ def _plain(value: Any) -> Any:
 
 
 def _is_window(values: list[Any]) -> bool:
-    *channels, height, width = values if len(values) in (2, 3) else [0, 0]
-    least = [*(2 for _ in channels), SMALLEST_WINDOW, SMALLEST_WINDOW]
-    sizes = zip([*channels, height, width], least, strict=True)
-    return all(type(size) is int and size >= fewest for size, fewest in sizes)
+    least = {2: (), 3: (2,)}.get(len(values))
+    return least is not None and all(
+        type(size) is int and size >= fewest
+        for size, fewest in zip(values, (*least, SMALLEST_WINDOW, SMALLEST_WINDOW), strict=True)
+    )
 
 
 def _is_record(value: Any) -> bool:

@@ -7,23 +7,26 @@ would be a latent of none of them: an angle between two that fit alike fits nowh
 from __future__ import annotations
 
 import math
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator
 
-from hyperspy_rvae.models import gauge, inference
-from hyperspy_rvae.models.course import Callback, Record
+from hyperspy_rvae.models import alignment, inference
+from hyperspy_rvae.models.alignment import Alignment
+from hyperspy_rvae.models.checkpoint import open_checkpoint
+from hyperspy_rvae.models.course import Callback, Plan, Record
 from hyperspy_rvae.models.fitting import Task
-from hyperspy_rvae.models.gauge import Gauge
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace
 
 Learn = Callable[[Task, Generator, Callback | None], tuple[AnyNetwork, list[Record]]]
-Others = list[tuple[AnyNetwork, Gauge]]  # all models but the first
+Others = list[tuple[AnyNetwork, Alignment]]  # all models but the first
 
 _COMPARED = 4000  # subimages
 _WIDEST = math.pi / math.sqrt(3)  # standard deviation of an angle of which nothing is known
@@ -34,25 +37,46 @@ def seeds(seed: int, count: int) -> list[int]:
     return [seed, *np.random.SeedSequence(seed).generate_state(count - 1).tolist()]
 
 
+def plans(
+    task: Task,
+    parameters: Mapping[str, Any],
+    each: list[int],
+    checkpoint: str | os.PathLike[str] | None,
+) -> list[Plan]:
+    """Give each model the task's plan, with a checkpoint of its own if there is to be one.
+
+    That of the first is where it would be for a single model; the others' names end in ``.1`` etc.
+    """
+    data = {"subimages": task.pixels, "condition": task.context}
+    made = []
+    for k, seed in enumerate(each):
+        path = f"{os.fspath(checkpoint)}.{k}" if checkpoint is not None and k else checkpoint
+        kept = open_checkpoint(path, {**parameters, "n_models": 1}, seed, task.window, data)
+        made.append(replace(task.plan, checkpoint=kept))
+    return made
+
+
 def train(
-    learn: Learn, task: Task, each: list[int], callback: Callback | None
+    learn: Learn, task: Task, plans: list[Plan], each: list[int], callback: Callback | None
 ) -> list[tuple[AnyNetwork, list[Record]]]:
     """Train a model for each seed, on dask's cluster if there is one, or else in turn.
 
     Parameters
     ----------
+    plans
+        One for each.
     callback
         Of several models, its records say in ``model`` which they belong to. Those of a cluster
         come when their model is done.
     """
     if len(each) == 1:
-        return [learn(task, Generator().manual_seed(each[0]), callback)]
+        return [_learn(learn, task, plans[0], each[0], callback)]
     client = _client()
     if client is not None:
-        return _train_there(client, learn, task, each, callback)
+        return _train_there(client, learn, task, plans, each, callback)
     return [
-        learn(task, Generator().manual_seed(seed), _numbered(callback, k))
-        for k, seed in enumerate(each)
+        _learn(learn, task, plan, seed, _numbered(callback, k))
+        for k, (plan, seed) in enumerate(zip(plans, each, strict=True))
     ]
 
 
@@ -72,17 +96,15 @@ def history_of(history: list[Record], model: int) -> list[Record]:
     ]
 
 
-def compare(
-    networks: list[AnyNetwork], pixels: np.ndarray, device: torch.device, seed: int
-) -> Others:
+def compare(networks: list[AnyNetwork], task: Task, seed: int) -> Others:
     """Put all networks but the first into the first one's conventions, by training data."""
     if len(networks) == 1:
         return []
-    rows = np.random.default_rng(seed).permutation(len(pixels))[:_COMPARED]
-    values = [inference.encode(network, pixels[rows], device)[0] for network in networks]
-    space = networks[0].space
-    gauges = [gauge.find(values[0], other, space) for other in values[1:]]
-    return list(zip(networks[1:], gauges, strict=True))
+    rows = np.random.default_rng(seed).permutation(len(task.pixels))[:_COMPARED]
+    pixels, context = task.pixels[rows], task.context[rows]
+    values = [inference.encode(network, pixels, context, task.device)[0] for network in networks]
+    found = [alignment.find(values[0], other, task.space) for other in values[1:]]
+    return list(zip(networks[1:], found, strict=True))
 
 
 def widen(
@@ -90,6 +112,7 @@ def widen(
     std: np.ndarray,
     others: Others,
     pixels: np.ndarray,
+    context: np.ndarray,
     device: torch.device,
 ) -> np.ndarray:
     """Widen standard deviations ``(n, latents)`` by how far the models disagree.
@@ -100,9 +123,9 @@ def widen(
         return std
     space = others[0][0].space
     every = [values.astype(np.float64)]
-    for network, convention in others:
-        found, _ = inference.encode(network, pixels, device)
-        every.append(convention.apply(values, found, space))
+    for network, aligning in others:
+        found, _ = inference.encode(network, pixels, context, device)
+        every.append(aligning.apply(values, found, space))
     total = np.hypot(std, disagreement(np.stack(every), space))
     if space.rotation:
         total[:, 0] = total[:, 0].clip(max=_WIDEST)
@@ -150,10 +173,18 @@ def _client() -> Any:
 
 
 def _train_there(
-    client: Any, learn: Learn, task: Task, each: list[int], callback: Callback | None
+    client: Any,
+    learn: Learn,
+    task: Task,
+    plans: list[Plan],
+    each: list[int],
+    callback: Callback | None,
 ) -> list[tuple[AnyNetwork, list[Record]]]:
     shared = client.scatter(task, broadcast=True)
-    futures = [client.submit(_learn, learn, shared, seed, pure=False) for seed in each]
+    futures = [
+        client.submit(_learn, learn, shared, plan, seed, pure=False)
+        for plan, seed in zip(plans, each, strict=True)
+    ]
     found = []
     try:
         for k, future in enumerate(futures):
@@ -167,5 +198,7 @@ def _train_there(
     return found
 
 
-def _learn(learn: Learn, task: Task, seed: int) -> tuple[AnyNetwork, list[Record]]:
-    return learn(task, Generator().manual_seed(seed), None)
+def _learn(
+    learn: Learn, task: Task, plan: Plan, seed: int, callback: Callback | None = None
+) -> tuple[AnyNetwork, list[Record]]:
+    return learn(replace(task, plan=plan), Generator().manual_seed(seed), callback)

@@ -26,14 +26,15 @@ _LEAST_SNR = 0.05  # below, the signal's variance is not known well enough
 
 @dataclass(frozen=True)
 class Task:
-    """What to learn, from pixels ``(n, channels * h * w)``, and where."""
+    """What to learn, from pixels ``(n, channels * h * w)`` and a context ``(n, c)``, and where."""
 
     pixels: np.ndarray
     window: tuple[int, int]
-    channels: int
     space: LatentSpace
     plan: Plan
+    context: np.ndarray
     device: torch.device
+    channels: int = 1
 
 
 def spatial(
@@ -41,14 +42,16 @@ def spatial(
 ) -> tuple[Network, list[Record]]:
     """Train an encoder of pose and content, and a spatial decoder."""
     location, scale = scaling.by_channel(task.pixels, task.channels)
-    network = Network(task.window, task.space, task.channels)
+    network = Network(task.window, task.space, task.context.shape[1], task.channels)
     network.start(generator)
     network.location.copy_(torch.from_numpy(location))
     network.scale.copy_(torch.from_numpy(scale))
     network.to(task.device)
     images = scaling.standardise(task.pixels, location, scale)
+    context = torch.from_numpy(task.context).to(task.device)
     with one_thread():
-        return network, training.train(network, images, task.plan, generator, callback)
+        history = training.train(network, images, context, task.plan, generator, callback)
+    return network, history
 
 
 def steerable(
@@ -59,15 +62,20 @@ def steerable(
     _doubt_window(task.window, task.space)
     images = scaling.standardise(task.pixels, location, scale)
     found = spectrum.measure(images.reshape(-1, task.channels, *task.window))
-    network = SteerableNetwork(task.window, task.space, found.band, task.channels)
+    network = SteerableNetwork(
+        task.window, task.space, found.band, task.context.shape[1], task.channels
+    )
     network.start(generator)
     network.location.copy_(torch.from_numpy(location))
     network.scale.copy_(torch.from_numpy(scale))
     network.to(task.device)
     support = network.seen(torch.from_numpy(images)).to(task.device)
+    context = torch.from_numpy(task.context).to(task.device)
     snr = found.signal / found.noise
     with one_thread():
-        history = steerable_training.train(network, support, task.plan, snr, generator, callback)
+        history = steerable_training.train(
+            network, support, context, task.plan, snr, generator, callback
+        )
     if task.plan.epochs is None:
         _doubt(float(network.noise_variance.mean()), found, task.space.content)
     return network, history
@@ -77,7 +85,7 @@ def _doubt_window(window: tuple[int, int], space: LatentSpace) -> None:
     if space.translation and min(window) < _LEAST_WITH_SHIFTS:
         warnings.warn(
             f"windows of {window} px leave hardly more than the atom in view under shifts of up "
-            f"to {largest_shift(window, space)} px; cut windows of at least {_LEAST_WITH_SHIFTS} "
+            f"to {largest_shift(window, space):g} px; cut windows of at least {_LEAST_WITH_SHIFTS} "
             "px, or leave out the invariance to translation",
             UserWarning,
             stacklevel=4,

@@ -8,6 +8,7 @@ from copy import deepcopy
 import numpy as np
 import torch
 
+from hyperspy_rvae.models.divergence import BOUND
 from hyperspy_rvae.models.nets import Network
 from hyperspy_rvae.models.scaling import restore, standardise
 from hyperspy_rvae.models.steerable import training as steerable
@@ -21,12 +22,16 @@ _ENCODED_AT_ONCE = 512
 _DECODED_AT_ONCE = 32  # their hidden layers stay in the cache
 _WIDEST_TURN = math.pi / 2
 _SEED = 0
+_IDLE = 0.1  # standard deviation of the posterior's mean
 
 
 def encode(
-    network: AnyNetwork, pixels: np.ndarray, device: torch.device
+    network: AnyNetwork, pixels: np.ndarray, context: np.ndarray, device: torch.device
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of the latents, ``(n, latents)``, of pixels ``(n, p)``."""
+    """Mean and standard deviation of the latents, ``(n, latents)``, of pixels ``(n, p)``.
+
+    What the networks are given beside them is the context ``(n, c)``.
+    """
     network = _on(network, device)
     location, scale = _units(network)
     mean = np.empty((len(pixels), len(network.space.names)), np.float32)
@@ -35,13 +40,16 @@ def encode(
     @torch.inference_mode()
     def part(rows: slice) -> None:
         batch = torch.from_numpy(standardise(pixels[rows], location, scale)).to(device)
-        mean[rows], std[rows] = (found.numpy(force=True) for found in network.encode(batch))
+        given = torch.from_numpy(context[rows]).to(device)
+        mean[rows], std[rows] = (found.numpy(force=True) for found in network.encode(batch, given))
 
     share(part, _slices(len(pixels), _ENCODED_AT_ONCE))
     return mean, std
 
 
-def decode(network: AnyNetwork, values: np.ndarray, device: torch.device) -> np.ndarray:
+def decode(
+    network: AnyNetwork, values: np.ndarray, context: np.ndarray, device: torch.device
+) -> np.ndarray:
     """Pixels ``(n, p)`` on the input's scale, of latents ``(n, latents)``."""
     network = _on(network, device)
     location, scale = _units(network)
@@ -49,27 +57,41 @@ def decode(network: AnyNetwork, values: np.ndarray, device: torch.device) -> np.
 
     @torch.inference_mode()
     def part(rows: slice) -> None:
-        decoded = network.decode(torch.from_numpy(values[rows]).to(device)).numpy(force=True)
+        latents, given = (torch.from_numpy(part[rows]).to(device) for part in (values, context))
+        decoded = network.decode(latents, given).numpy(force=True)
         pixels[rows] = restore(decoded, location, scale)
 
     share(part, _slices(len(values), _DECODED_AT_ONCE))
     return pixels
 
 
-def evidence(network: AnyNetwork, pixels: np.ndarray, device: torch.device) -> float:
+def evidence(
+    network: AnyNetwork, pixels: np.ndarray, context: np.ndarray, device: torch.device
+) -> float:
     """Mean evidence lower bound of pixels ``(n, p)`` in nats, on the input's scale."""
     network = _on(network, device)
     standard = standardise(pixels, *_units(network))
-    images = torch.from_numpy(standard).to(device)
+    images, given = torch.from_numpy(standard).to(device), torch.from_numpy(context).to(device)
     if isinstance(network, SteerableNetwork):
-        return -steerable.validate(network, network.seen(images), beta=1.0, seed=_SEED)
-    return -validate(network, images, beta=1.0, seed=_SEED)
+        return -steerable.validate(network, network.seen(images), given, BOUND, seed=_SEED)
+    return -validate(network, images, given, BOUND, seed=_SEED)
 
 
-def measure_spread(network: AnyNetwork, pixels: np.ndarray, device: torch.device) -> None:
-    """Note in the network how far the latents of pixels ``(n, p)`` reach."""
-    values, _ = encode(network, pixels, device)
+def measure_spread(
+    network: AnyNetwork, pixels: np.ndarray, context: np.ndarray, device: torch.device
+) -> None:
+    """Note in the network how far the latents of pixels ``(n, p)`` reach.
+
+    A content latent whose mean hardly varies is idle (Burda, Grosse and Salakhutdinov, ICLR 2016)
+    and knows nothing. Given a context, its faint values would still differ between labels, so it is
+    silenced.
+    """
+    values, _ = encode(network, pixels, context, device)
     spread = values.std(0)
+    if network.context:
+        idle = network.space.is_content() & (spread < _IDLE)
+        network.silence(torch.from_numpy(idle[network.space.is_content()]))
+        spread[idle] = 0
     if network.space.rotation:
         length = abs(np.exp(1j * values[:, 0]).mean())
         spread[0] = min(math.sqrt(-2 * math.log(max(length, 1e-6))), _WIDEST_TURN)

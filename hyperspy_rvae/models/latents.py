@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,12 +22,29 @@ class Latents(NamedTuple):
 
 
 @dataclass(frozen=True)
+class PosePrior:
+    """Standard deviations of poses before any data: angle (radians) and shift (pixels).
+
+    None: angles are uniform, and shifts as the decoder takes them.
+    """
+
+    angle: float | None = None
+    shift: float | None = None
+
+
+@dataclass(frozen=True)
 class LatentSpace:
     """The latents of a model: its pose, as far as it has one, and then its content."""
 
     content: int
     rotation: bool
     translation: bool
+    prior: PosePrior = PosePrior()
+
+    @property
+    def turns_freely(self) -> bool:
+        """Whether all angles are alike."""
+        return self.rotation and self.prior.angle is None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -38,6 +56,10 @@ class LatentSpace:
     def widths(self) -> list[int]:
         """How many columns angle, shift and content take."""
         return [int(self.rotation), 2 * self.translation, self.content]
+
+    def is_content(self) -> np.ndarray:
+        """Whether each column is one of the content's."""
+        return np.array([name[0] == "z" for name in self.names])
 
     def split(self, values: Tensor) -> Latents:
         """Take the columns apart."""

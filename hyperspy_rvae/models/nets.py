@@ -23,22 +23,25 @@ class Encoder(nn.Module):
 
     A model that turns its content reads each window in all its exact turns, turns the vectors it
     finds back, and takes the mean: the angle then follows a quarter turn exactly, the content
-    does not change, and no direction is preferred. The angle is that of a vector, so that the
-    circle has no cut.
+    does not change, and no direction is preferred, unless the prior of the angle prefers one.
+    The angle is that of a vector, so that the circle has no cut. The second layer reads the
+    context, if there is any, beside the first.
     """
 
     orders: Tensor
     back: Tensor
 
-    def __init__(self, height: int, width: int, space: LatentSpace, channels: int = 1) -> None:
+    def __init__(
+        self, height: int, width: int, space: LatentSpace, context: int, channels: int = 1
+    ) -> None:
         super().__init__()
         self.space = space
         self.vectors = space.rotation + space.translation
         outputs = 2 * self.vectors + space.content + len(space.names)
         self.first = skip_init(nn.Linear, channels * height * width, HIDDEN)
-        self.second = skip_init(nn.Linear, HIDDEN, HIDDEN)
+        self.second = skip_init(nn.Linear, HIDDEN + context, HIDDEN)
         self.last = skip_init(nn.Linear, HIDDEN, outputs)
-        turns = slice(None) if space.rotation else slice(1)
+        turns = slice(None) if space.turns_freely else slice(1)
         orders, back = exact_turns(height, width)
         starts = torch.arange(channels).repeat_interleave(height * width) * (height * width)
         orders = orders.repeat(1, channels) + starts
@@ -51,9 +54,11 @@ class Encoder(nn.Module):
             _start_layer(layer, generator)
         nn.init.constant_(self.last.bias[-len(self.space.names) :], _FIRST_LOG_VARIANCE)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, pixels: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation, ``(n, latents)`` each, of pixels ``(n, p)``."""
         hidden = torch.tanh(self.first(pixels[:, self.orders]))
+        given = context[:, None].expand(-1, len(self.orders), -1)
+        hidden = torch.cat([hidden, given], -1)
         outputs = self.last(torch.tanh(self.second(hidden)))
         widths = [2 * self.vectors, self.space.content, len(self.space.names)]
         vectors, content, log_variance = outputs.split(widths, -1)
@@ -84,11 +89,11 @@ class SpatialDecoder(nn.Module):
 
     pixels: Tensor
 
-    def __init__(self, height: int, width: int, content: int, channels: int = 1) -> None:
+    def __init__(self, height: int, width: int, inputs: int, channels: int = 1) -> None:
         super().__init__()
         self.reach = max(height, width) / 2
         self.position = skip_init(nn.Linear, 2, HIDDEN)
-        self.content = skip_init(nn.Linear, content, HIDDEN, bias=False)
+        self.content = skip_init(nn.Linear, inputs, HIDDEN, bias=False)
         self.second = skip_init(nn.Linear, HIDDEN, HIDDEN)
         self.last = skip_init(nn.Linear, HIDDEN, channels)
         self.register_buffer("pixels", pixel_grid(height, width), persistent=False)
@@ -105,11 +110,11 @@ class SpatialDecoder(nn.Module):
             self.position.weight.copy_(edges)
             self.position.bias.copy_(-(edges * place).sum(1))
 
-    def forward(self, latents: Latents) -> Tensor:
+    def forward(self, latents: Latents, context: Tensor) -> Tensor:
         """Pixels ``(n, C * p)``, channel by channel."""
         turn, offset = canonical_frame(latents.angle, latents.shift / self.reach)
         weight = self.position.weight @ turn
-        bias = self.position(offset) + self.content(latents.content)
+        bias = self.position(offset) + self.content(torch.cat([latents.content, context], -1))
         pixels = (self.pixels / self.reach).expand(len(turn), -1, -1)
         # In rows, because what is changed in place must be no view, lest its gradient is copied.
         hidden = torch.baddbmm(bias[:, None], pixels, weight.mT).flatten(0, 1)
@@ -126,7 +131,8 @@ class Network(nn.Module):
     """Encoder and decoder, and the numbers learned beside them, each of one dimension.
 
     ``location`` and ``scale`` standardise the pixels of each channel, ``noise_variance`` is that
-    of a standardised pixel, and ``spread`` says how far the latents reach.
+    of a standardised pixel, and ``spread`` says how far the latents reach. Encoder and decoder
+    are given a ``context`` ``(n, c)`` of so many numbers, or none.
     """
 
     location: Tensor
@@ -134,11 +140,13 @@ class Network(nn.Module):
     noise_variance: Tensor
     spread: Tensor
 
-    def __init__(self, window: tuple[int, int], space: LatentSpace, channels: int = 1) -> None:
+    def __init__(
+        self, window: tuple[int, int], space: LatentSpace, context: int = 0, channels: int = 1
+    ) -> None:
         super().__init__()
-        self.window, self.space, self.channels = window, space, channels
-        self.encoder = Encoder(*window, space, channels)
-        self.decoder = SpatialDecoder(*window, space.content, channels)
+        self.window, self.space, self.context, self.channels = window, space, context, channels
+        self.encoder = Encoder(*window, space, context, channels)
+        self.decoder = SpatialDecoder(*window, space.content + context, channels)
         # A faint contrast on a high pedestal needs double precision.
         self.register_buffer("location", torch.zeros(channels, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(channels, dtype=torch.float64))
@@ -150,13 +158,22 @@ class Network(nn.Module):
         self.encoder.start(generator)
         self.decoder.start(generator)
 
-    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Posterior mean and standard deviation of the latents of pixels ``(n, p)``."""
-        return self.encoder(pixels)
+    @torch.no_grad()
+    def silence(self, idle: Tensor) -> None:
+        """Let the posterior of some content latents ``(k,)`` be the prior, whatever they read."""
+        pose = len(self.space.names) - self.space.content
+        vectors = idle.new_zeros(2 * self.encoder.vectors)
+        rows = torch.cat([vectors, idle, idle.new_zeros(pose), idle])  # means and log-variances
+        self.encoder.last.weight[rows] = 0
+        self.encoder.last.bias[rows] = 0
 
-    def decode(self, values: Tensor) -> Tensor:
+    def encode(self, pixels: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Posterior mean and standard deviation of the latents of pixels ``(n, p)``."""
+        return self.encoder(pixels, context)
+
+    def decode(self, values: Tensor, context: Tensor) -> Tensor:
         """Pixels ``(n, p)`` of latents ``(n, latents)``."""
-        return self.decoder(self.space.split(values))
+        return self.decoder(self.space.split(values), context)
 
 
 @cache

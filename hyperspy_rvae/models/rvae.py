@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import secrets
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, overload
@@ -18,15 +17,19 @@ from sklearn.utils.validation import check_is_fitted
 from hyperspy_rvae.models import (
     blocks,
     checks,
+    conditions,
     configuration,
     ensemble,
     fitting,
     inference,
     storage,
 )
+from hyperspy_rvae.models.checkpoint import settle_seed
+from hyperspy_rvae.models.conditions import Condition
 from hyperspy_rvae.models.course import Callback, Plan, Record
+from hyperspy_rvae.models.divergence import Cost
 from hyperspy_rvae.models.inference import AnyNetwork
-from hyperspy_rvae.models.latents import LatentSpace
+from hyperspy_rvae.models.latents import LatentSpace, PosePrior
 
 Invariance = Literal["rotation", "translation"]
 
@@ -50,6 +53,13 @@ class RVAE(TransformerMixin, BaseEstimator):
         about 2 px (1 px in windows below 20 px); corners are drawn as the rim of the disc goes
         on. ``"spatial"``: the decoder of [1]_, whose encoder guesses the pose; slower, and often
         wrong where content looks alike in several poses. For comparison, and for old results.
+    rotation_prior
+        Standard deviation in radians, up to pi, of angles that are normal about 0, wrapped around
+        the circle: for crystals that are nearly aligned, of whose symmetric motifs it then tells
+        which of the angles is meant. None: all angles are alike.
+    translation_prior
+        Standard deviation in pixels of the shifts along x and along y. None: 1.5 px for the
+        steerable decoder, a twentieth of the window's shorter side for the spatial one.
     epochs
         How many times as many subimages are drawn as there are. None: as many as the signal to
         noise asks for at least, and until the loss of those held out, or of all where none are,
@@ -60,6 +70,14 @@ class RVAE(TransformerMixin, BaseEstimator):
         Of Adam; it falls to zero over the last third of the epochs.
     beta
         Weight of the divergence from the prior; 1 is the evidence lower bound.
+    kl_warmup
+        Epochs over which the weight rises from zero, or 0. None: 600 steps of the steerable
+        decoder, fewer of short trainings, and none of the spatial one.
+    capacity
+        Draw the divergence of the content to so many nats, reached over the warm-up, and not to
+        zero: ``beta |divergence - capacity|``, for which `beta` should be large [4]_.
+    free_bits
+        Nats of each content latent that cost nothing, so that none collapses [5]_.
     validation_fraction
         Share of the subimages held out to tell when to stop; may be 0.
     patience
@@ -84,20 +102,21 @@ class RVAE(TransformerMixin, BaseEstimator):
         Names of the latents in the order of the columns: "angle" (radians, counter-clockwise as
         displayed, in (-pi, pi]; a subimage turned by +a has an angle greater by a), "shift_x" and
         "shift_y" (pixels, right and down: the content's displacement from the window's centre),
-        "z1", "z2", .... The origins of angle and shift are the model's own: one for all that
-        looks alike, a convention between motifs that do not.
+        "z1", "z2", .... The origin of the angle is the model's own: each content is turned to
+        overlap the most with the one most like it, which is a mere convention where they share
+        nothing; under ``rotation_prior`` it is the prior's zero. The origin of the shift is each
+        motif's own, and under ``translation_prior`` the mean of each motif's shifts.
     history_
         One dict per epoch: ``loss``, ``reconstruction`` and ``divergence`` (nats per subimage on
-        the input's scale), ``noise_variance`` (numbered from 1 where there are several channels),
-        ``validation_loss`` where some are held out, and ``model``, numbered from 0, where there
-        are several.
-    models_
-        List of the fitted models of an ensemble, each by itself.
+        the input's scale), ``noise_variance``, and ``validation_loss`` where some are held out.
     noise_variance_
         Learned variance of a pixel, on the input's scale; an array where there are several
         channels.
     seed_
         The seed that was used.
+    condition_
+        None, or what `fit` was given as condition: its ``labels``, or ``location`` and ``scale``
+        of its values, and ``names``, if it came from columns of a table.
     window_shape_, n_channels_, n_features_in_
         Height and width of a window, how many channels it has, and the product of the three.
 
@@ -106,6 +125,8 @@ class RVAE(TransformerMixin, BaseEstimator):
     .. [1] Bepler, Zhong, Kelley, Brignole, Berger, NeurIPS 2019, arXiv:1909.11663.
     .. [2] Kalinin, Dyck, Jesse, Ziatdinov, Science Advances 7, eabd5084 (2021).
     .. [3] Zhao, Singer, J. Opt. Soc. Am. A 30, 871 (2013).
+    .. [4] Burgess, Higgins, Pal, Matthey, Watters, Desjardins, Lerchner, arXiv:1804.03599 (2018).
+    .. [5] Kingma, Salimans, Jozefowicz, Chen, Sutskever, Welling, NeurIPS 2016, arXiv:1606.04934.
 
     Examples
     --------
@@ -125,10 +146,15 @@ class RVAE(TransformerMixin, BaseEstimator):
         *,
         invariances: Sequence[Invariance] = ("rotation", "translation"),
         decoder: Literal["steerable", "spatial"] = "steerable",
+        rotation_prior: float | None = None,
+        translation_prior: float | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float = 2e-3,
         beta: float = 1.0,
+        kl_warmup: int | None = None,
+        capacity: float | None = None,
+        free_bits: float = 0.0,
         validation_fraction: float = 0.25,
         patience: int | None = None,
         max_subimages: int | None = None,
@@ -139,10 +165,15 @@ class RVAE(TransformerMixin, BaseEstimator):
         self.latent_dim = latent_dim
         self.invariances = invariances
         self.decoder = decoder
+        self.rotation_prior = rotation_prior
+        self.translation_prior = translation_prior
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.beta = beta
+        self.kl_warmup = kl_warmup
+        self.capacity = capacity
+        self.free_bits = free_bits
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.max_subimages = max_subimages
@@ -150,7 +181,15 @@ class RVAE(TransformerMixin, BaseEstimator):
         self.device = device
         self.seed = seed
 
-    def fit(self, X: Any, y: Any = None, *, callback: Callback | None = None) -> RVAE:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        condition: Any = None,
+        callback: Callback | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> RVAE:
         """Learn from subimages.
 
         Parameters
@@ -162,32 +201,61 @@ class RVAE(TransformerMixin, BaseEstimator):
             and noise. Of a dask array ``max_subimages`` are computed.
         y
             Ignored.
+        condition
+            What is known of each subimage and given to encoder and decoder, so that the content
+            latents need not say it: labels ``(n,)``, text or integers; or continuous values,
+            floats ``(n,)`` or numbers ``(n, k)``.
         callback
             Called as ``callback(epoch, record)`` after each epoch; see ``history_``.
+        checkpoint
+            File to keep the training's state in. Where there is one the training goes on from
+            it, and ends with the same weights as one that was never stopped; `callback` is
+            called for the epochs that are left. At the end the file stays, and the same call
+            gives the same model at once; delete it when it is no longer needed.
+
+        Raises
+        ------
+        ValueError
+            If subimages or parameters are impossible, or `checkpoint` is of another training.
         """
         checks.check_parameters(self.get_params(deep=False))
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be a function of epoch and record, got {callback!r}")
-        seed = secrets.randbits(32) if self.seed is None else int(self.seed)
+        seed = settle_seed(self.seed, checkpoint)
+        condition = blocks.draw_beside("condition", condition, X, self.max_subimages, seed)
+        learned = None if condition is None else conditions.learn(condition)
         drawn = blocks.draw(X, self.max_subimages, seed)
         pixels, window, channels = checks.check_new_subimages(drawn)
         checks.check_decoder(self.decoder, window)
         learn = fitting.spatial if self.decoder == "spatial" else fitting.steerable
-        task = fitting.Task(pixels, window, channels, self._space(), self._plan(), self._device())
-        found = ensemble.train(learn, task, ensemble.seeds(seed, int(self.n_models)), callback)
+        context = conditions.codes(learned, condition, len(pixels))
+        task = fitting.Task(
+            pixels, window, self._space(), self._plan(), context, self._device(), channels
+        )
+        each = ensemble.seeds(seed, int(self.n_models))
+        plans = ensemble.plans(task, self.get_params(deep=False), each, checkpoint)
+        found = ensemble.train(learn, task, plans, each, callback)
         networks = [network.cpu().eval() for network, _ in found]
         for network in networks:
-            inference.measure_spread(network, pixels, task.device)
-        others = ensemble.compare(networks, pixels, task.device, seed)
+            inference.measure_spread(network, pixels, context, task.device)
         history = ensemble.histories([history for _, history in found])
-        self._adopt(networks[0], others, history, seed)
+        self._adopt(networks[0], ensemble.compare(networks, task, seed), history, seed, learned)
         return self
 
+    def fit_transform(self, X: Any, y: Any = None, *, condition: Any = None, **others: Any) -> Any:
+        """Learn from subimages and give their latents; as `fit`, and then `transform`."""
+        self.fit(X, y, condition=condition, **others)
+        return self.transform(X, condition=condition)
+
     @overload
-    def transform(self, X: Any, return_std: Literal[False] = False) -> np.ndarray: ...
+    def transform(
+        self, X: Any, return_std: Literal[False] = False, *, condition: Any = None
+    ) -> np.ndarray: ...
     @overload
-    def transform(self, X: Any, return_std: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
-    def transform(self, X: Any, return_std: bool = False) -> Any:
+    def transform(
+        self, X: Any, return_std: Literal[True], *, condition: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+    def transform(self, X: Any, return_std: bool = False, *, condition: Any = None) -> Any:
         """Latents of subimages.
 
         Parameters
@@ -197,6 +265,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         return_std
             Whether to return standard deviations, too: the posterior's and, where there are
             several models, what they disagree by, ``sqrt(posterior**2 + disagreement**2)``.
+        condition
+            As `fit` was given, for these subimages; one label or number holds for all of them.
 
         Returns
         -------
@@ -207,19 +277,22 @@ class RVAE(TransformerMixin, BaseEstimator):
         network = self._fitted()
         if isinstance(X, da.Array):
             checks.check_window(X.shape, network.window, network.channels)
-            both = blocks.encode(X, self._encode, len(self.latent_names_))
+            condition = conditions.checked(self.condition_, condition, len(X))
+            both = blocks.encode(X, condition, self._encode, len(self.latent_names_))
             values, std = both[:, : both.shape[1] // 2], both[:, both.shape[1] // 2 :]
         else:
-            values, std = self._encode(X, return_std)
+            values, std = self._encode(X, condition, return_std)
         return (values, std) if return_std else values
 
-    def inverse_transform(self, Z: Any) -> np.ndarray:
+    def inverse_transform(self, Z: Any, *, condition: Any = None) -> np.ndarray:
         """Decode latents, angle and shift put back, on the input's scale.
 
         Parameters
         ----------
         Z
             Shape ``(n, latents)``, columns as in ``latent_names_``.
+        condition
+            As `fit` was given, for these rows; one label or number holds for all of them.
 
         Returns
         -------
@@ -228,17 +301,19 @@ class RVAE(TransformerMixin, BaseEstimator):
         """
         network = self._fitted()
         values = checks.check_latents(Z, network.space.names)
-        images = inference.decode(network, values, self._device())
+        context = conditions.codes(self.condition_, condition, len(values))
+        images = inference.decode(network, values, context, self._device())
         several = (network.channels,) if network.channels > 1 else ()
         return images.reshape(-1, *several, *network.window)
 
-    def reconstruct(self, X: Any) -> np.ndarray:
+    def reconstruct(self, X: Any, *, condition: Any = None) -> np.ndarray:
         """Encode and decode subimages; the result has the shape of ``X``, on its scale."""
         network = self._fitted()
-        values, _ = self._encode(X, return_std=False)
-        return inference.decode(network, values, self._device()).reshape(np.shape(X))
+        values, _ = self._encode(X, condition, return_std=False)
+        context = conditions.codes(self.condition_, condition, len(values))
+        return inference.decode(network, values, context, self._device()).reshape(np.shape(X))
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, *, condition: Any = None) -> float:
         """Mean evidence lower bound of a subimage in nats, on the input's own scale.
 
         The latents are drawn once for each subimage, from a fixed seed.
@@ -247,7 +322,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         pixels = checks.check_subimages(X, network.window, network.channels)
         if not len(pixels):
             raise ValueError("X must hold at least one subimage to score, got none")
-        return inference.evidence(network, pixels, self._device())
+        context = conditions.codes(self.condition_, condition, len(pixels))
+        return inference.evidence(network, pixels, context, self._device())
 
     @property
     def models_(self) -> list[RVAE]:
@@ -257,7 +333,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         models = []
         for k, seed in enumerate(ensemble.seeds(self.seed_, len(networks))):
             models.append(type(self)(**parameters | {"seed": seed}))
-            models[k]._adopt(networks[k], [], ensemble.history_of(self.history_, k), seed)
+            history = ensemble.history_of(self.history_, k)
+            models[k]._adopt(networks[k], [], history, seed, self.condition_)
         return models
 
     @property
@@ -265,10 +342,13 @@ class RVAE(TransformerMixin, BaseEstimator):
         """What each latent changes, shape ``(latents, pixels)``: a picture, and not a basis.
 
         The image decoded one standard deviation of the training data above zero, less the one
-        below, all other latents being zero; an angle goes at most a quarter turn either way.
+        below, all other latents being zero; an angle goes at most a quarter turn either way. The
+        condition is the commonest label, or the mean.
         """
         steps = np.diag(self._fitted().spread.numpy())
-        change = self.inverse_transform(steps) - self.inverse_transform(-steps)
+        usual = None if self.condition_ is None else [self.condition_.usual] * len(steps)
+        above, below = (self.inverse_transform(sign * steps, condition=usual) for sign in (1, -1))
+        change = above - below
         return change.reshape(len(steps), -1)
 
     def configuration(self) -> str:
@@ -277,7 +357,12 @@ class RVAE(TransformerMixin, BaseEstimator):
         parameters = self.get_params(deep=False)
         del parameters["device"]  # of the machine, and not of the model
         return configuration.write(
-            parameters, network.window, network.channels, self.seed_, self.history_
+            parameters,
+            network.window,
+            self.seed_,
+            self.history_,
+            self.condition_,
+            network.channels,
         )
 
     def weights(self) -> dict[str, np.ndarray]:
@@ -308,11 +393,11 @@ class RVAE(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"the model's configuration is no {cls.__name__}'s: {error}"
             ) from error
-        build = partial(
-            storage.from_arrays, model.decoder, found.window, found.channels, model._space()
-        )
+        context = 0 if found.condition is None else found.condition.width
+        shape = model.decoder, found.window, model._space(), context, found.channels
+        build = partial(storage.from_arrays, *shape)
         network, others = storage.ensemble_from_arrays(build, int(model.n_models), weights)
-        model._adopt(network, others, found.history, found.seed)
+        model._adopt(network, others, found.history, found.seed, found.condition)
         return model
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -336,12 +421,15 @@ class RVAE(TransformerMixin, BaseEstimator):
         """
         return cls.rebuild(*storage.read_file(path))
 
-    def _encode(self, X: Any, return_std: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    def _encode(
+        self, X: Any, condition: Any, return_std: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
         network, device = self._fitted(), self._device()
         pixels = checks.check_subimages(X, network.window, network.channels)
-        values, std = inference.encode(network, pixels, device)
+        context = conditions.codes(self.condition_, condition, len(pixels))
+        values, std = inference.encode(network, pixels, context, device)
         if return_std:
-            std = ensemble.widen(values, std, self._others, pixels, device)
+            std = ensemble.widen(values, std, self._others, pixels, context, device)
         return values, std
 
     def _plan(self) -> Plan:
@@ -349,14 +437,16 @@ class RVAE(TransformerMixin, BaseEstimator):
             epochs=None if self.epochs is None else int(self.epochs),
             batch_size=None if self.batch_size is None else int(self.batch_size),
             learning_rate=float(self.learning_rate),
-            beta=float(self.beta),
+            cost=Cost(float(self.beta), self.kl_warmup, self.capacity, float(self.free_bits)),
             validation_fraction=float(self.validation_fraction),
             patience=None if self.patience is None else int(self.patience),
         )
 
     def _space(self) -> LatentSpace:
         turns, moves = "rotation" in self.invariances, "translation" in self.invariances
-        return LatentSpace(int(self.latent_dim), turns, moves)
+        widths = (self.rotation_prior, self.translation_prior)
+        prior = PosePrior(*(None if width is None else float(width) for width in widths))
+        return LatentSpace(int(self.latent_dim), turns, moves, prior=prior)
 
     def _device(self) -> torch.device:
         return checks.choose_device(self.device)
@@ -366,12 +456,18 @@ class RVAE(TransformerMixin, BaseEstimator):
         return self._network
 
     def _adopt(
-        self, network: AnyNetwork, others: ensemble.Others, history: list[Record], seed: int
+        self,
+        network: AnyNetwork,
+        others: ensemble.Others,
+        history: list[Record],
+        seed: int,
+        condition: Condition | None,
     ) -> None:
         # The networks are on the CPU, where they can be copied, pickled and shared by threads.
         self._network, self._others = network, others
         self.history_ = history
         self.seed_ = seed
+        self.condition_ = condition
         self.latent_names_ = network.space.names
         self.window_shape_ = network.window
         self.n_channels_ = network.channels

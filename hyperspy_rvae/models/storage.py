@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from hyperspy_rvae.models import checks
+from hyperspy_rvae.models import checks, torch_files
+from hyperspy_rvae.models.alignment import Alignment
 from hyperspy_rvae.models.ensemble import Others
-from hyperspy_rvae.models.gauge import Gauge
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace
 from hyperspy_rvae.models.nets import HIDDEN, Network
@@ -23,6 +23,7 @@ _MOST_NUMBERS = 2**28  # 1 GB; far above any window that a subimage could have
 _LOWEST_BAND = 0.1  # radians per pixel
 _MOST_CELLS = 1000
 _FILE_KEYS = {"configuration", "weights"}
+_MODEL_FILE = "a file that RVAE.save wrote"
 
 
 def to_arrays(network: AnyNetwork) -> dict[str, np.ndarray]:
@@ -33,9 +34,10 @@ def to_arrays(network: AnyNetwork) -> dict[str, np.ndarray]:
 def ensemble_to_arrays(first: AnyNetwork, others: Others) -> dict[str, np.ndarray]:
     """Weights of all models by name; those of all but the first start with ``models.1.`` etc."""
     named = to_arrays(first)
-    for k, (network, gauge) in enumerate(others, 1):
+    for k, (network, alignment) in enumerate(others, 1):
         named |= {f"models.{k}.{name}": value for name, value in to_arrays(network).items()}
-        named |= {f"models.{k}.gauge.{name}": value for name, value in gauge._asdict().items()}
+        aligning = alignment._asdict().items()
+        named |= {f"models.{k}.alignment.{name}": value for name, value in aligning}
     return named
 
 
@@ -47,26 +49,31 @@ def ensemble_from_arrays(
     Raises
     ------
     ValueError
-        As for `from_arrays`, or if the gauges don't fit.
+        As for `from_arrays`, or if the alignments don't fit.
     """
     first = build({name: value for name, value in weights.items() if not _models(name, 1, count)})
     others: Others = []
     for k in range(1, count):
         start = f"models.{k}."
         own = {name[len(start) :]: weights[name] for name in weights if _models(name, k, k + 1)}
-        gauge = {name[6:]: own.pop(name) for name in list(own) if name.startswith("gauge.")}
-        others.append((build(own), _gauge(gauge, first.space.content)))
+        aligning = {
+            name.removeprefix("alignment."): own.pop(name)
+            for name in list(own)
+            if name.startswith("alignment.")
+        }
+        others.append((build(own), _alignment(aligning, first.space.content)))
     return first, others
 
 
 def from_arrays(
     decoder: str,
     window: tuple[int, int],
-    channels: int,
     space: LatentSpace,
+    context: int,
+    channels: int,
     weights: Mapping[str, Any],
 ) -> AnyNetwork:
-    """Network of that decoder, window, channels and latents, with these weights.
+    """Network of that decoder, window, latents, context's width and channels, with these weights.
 
     Raises
     ------
@@ -76,16 +83,17 @@ def from_arrays(
     """
     network: AnyNetwork
     if decoder == "steerable":
-        network = _steerable(window, channels, space, weights)
+        network = _steerable(window, space, context, channels, weights)
     else:
         _check_sizes(
             {
                 "encoder.first.weight": (HIDDEN, channels * math.prod(window)),
-                "decoder.content.weight": (HIDDEN, space.content),
+                "encoder.second.weight": (HIDDEN, HIDDEN + context),
+                "decoder.content.weight": (HIDDEN, space.content + context),
             },
             weights,
         )
-        network = Network(window, space, channels)
+        network = Network(window, space, context, channels)
     expected = network.state_dict()
     if set(weights) != set(expected):
         odd = sorted(map(str, set(weights) ^ set(expected)))
@@ -104,44 +112,43 @@ def write_file(
     weights: Mapping[str, np.ndarray],
     overwrite: bool,
 ) -> None:
-    """Write a model that ``torch.load(path, weights_only=True)`` reads.
-
-    It is written beside `path` first, so that a full disk leaves an older model whole.
-    """
+    """Write a model that ``torch.load(path, weights_only=True)`` reads, whole or not at all."""
     if Path(path).exists() and not overwrite:
         raise FileExistsError(
             f"{os.fspath(path)!r} is there already; set overwrite=True or name another"
         )
     tensors = {name: torch.from_numpy(value) for name, value in weights.items()}
-    beside = Path(f"{os.fspath(path)}.part")
-    try:
-        with beside.open("wb") as file:
-            torch.save({"configuration": configuration, "weights": tensors}, file)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    torch_files.write(path, {"configuration": configuration, "weights": tensors})
 
 
 def read_file(path: str | os.PathLike[str]) -> tuple[str, dict[str, np.ndarray]]:
     """Read configuration and weights; no code in the file is run."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"no model file at {os.fspath(path)!r}")
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a broken file fails in any way
-        raise ValueError(_foreign(path, f"torch can't read it ({type(error).__name__})")) from error
-    if not isinstance(found, dict) or set(found) != _FILE_KEYS:
-        raise ValueError(_foreign(path, "it holds something else"))
+    found = torch_files.read(path, _MODEL_FILE)
+    if set(found) != _FILE_KEYS:
+        raise ValueError(torch_files.foreign(path, _MODEL_FILE, "it holds something else"))
     tensors = found["weights"]
-    if not isinstance(tensors, dict) or not all(map(_is_plain, tensors.values())):
-        raise ValueError(_foreign(path, "its weights are no plain tensors"))
+    if not isinstance(tensors, dict) or not all(map(_is_weight, tensors.values())):
+        raise ValueError(torch_files.foreign(path, _MODEL_FILE, "its weights are no plain tensors"))
     return found["configuration"], {name: value.numpy() for name, value in tensors.items()}
 
 
 def _steerable(
-    window: tuple[int, int], channels: int, space: LatentSpace, weights: Mapping[str, Any]
+    window: tuple[int, int],
+    space: LatentSpace,
+    context: int,
+    channels: int,
+    weights: Mapping[str, Any],
 ) -> SteerableNetwork:
-    _check_sizes({"decoder.0.weight": (HIDDEN, space.content), "gain": (channels,)}, weights)
+    _check_sizes(
+        {
+            "encoder.third.weight": (HIDDEN, HIDDEN + context),
+            "decoder.0.weight": (HIDDEN, space.content + context),
+            "gain": (channels,),
+        },
+        weights,
+    )
     try:
         checks.check_decoder("steerable", window)
     except ValueError as error:
@@ -152,7 +159,7 @@ def _steerable(
         raise ValueError(_unfit(f"sides must be {window}, got {sides.tolist()}"))
     if not _LOWEST_BAND <= band <= math.pi:
         raise ValueError(_unfit(f"band must be between {_LOWEST_BAND} and pi, got {band}"))
-    return SteerableNetwork(window, space, band, channels)
+    return SteerableNetwork(window, space, band, context, channels)
 
 
 def _models(name: Any, first: int, end: int) -> bool:
@@ -162,12 +169,14 @@ def _models(name: Any, first: int, end: int) -> bool:
     return str(name) == f"models.{number}.{rest}" and first <= number < end
 
 
-def _gauge(given: Mapping[str, Any], content: int) -> Gauge:
-    if set(given) != set(Gauge._fields):
-        raise ValueError(_unfit(f"a gauge has {Gauge._fields}, got {sorted(given)}"))
+def _alignment(given: Mapping[str, Any], content: int) -> Alignment:
+    if set(given) != set(Alignment._fields):
+        raise ValueError(_unfit(f"an alignment has {Alignment._fields}, got {sorted(given)}"))
     cells, centres = (math.prod(_shape(given[name])[:1]) for name in ("cells", "centres"))
     if not 1 <= min(cells, centres) <= max(cells, centres) <= _MOST_CELLS:
-        raise ValueError(_unfit(f"a gauge has 1 to {_MOST_CELLS} cells, got {cells}, {centres}"))
+        raise ValueError(
+            _unfit(f"an alignment has 1 to {_MOST_CELLS} cells, got {cells}, {centres}")
+        )
     shapes = {
         "cells": (cells, content),
         "turn": (cells,),
@@ -182,7 +191,7 @@ def _gauge(given: Mapping[str, Any], content: int) -> Gauge:
     }
     if not arrays["width"] > 0:
         raise ValueError(_unfit(f"width must be positive, got {arrays['width'][0]}"))
-    return Gauge(**arrays)
+    return Alignment(**arrays)
 
 
 def _check_sizes(needed: dict[str, tuple[int, ...]], weights: Mapping[str, Any]) -> None:
@@ -213,19 +222,9 @@ def _tensor(name: str, values: Any, like: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
-def _is_plain(value: Any) -> bool:
-    # A view can claim any size, so only what fills its own storage passes.
-    return (
-        isinstance(value, torch.Tensor)
-        and value.layout is torch.strided
-        and value.dtype in (torch.float32, torch.float64)
-        and value.is_contiguous()
-    )
+def _is_weight(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
 def _unfit(why: str) -> str:
     return f"the weights don't fit the model's configuration: {why}; save the model again, or refit"
-
-
-def _foreign(path: str | os.PathLike[str], why: str) -> str:
-    return f"{os.fspath(path)!r} must be a file that RVAE.save wrote, and {why}; refit or find it"

@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from hyperspy_rvae.models.course import Callback, Course, Plan, Record, noise_record
+from hyperspy_rvae.models.divergence import Cost
 from hyperspy_rvae.models.nets import Network
 from hyperspy_rvae.models.objective import Bound, bound
 from hyperspy_rvae.models.threads import share
@@ -25,6 +26,7 @@ _BATCH_WITHOUT_GRADIENT = 64
 def train(
     network: Network,
     pixels: np.ndarray,
+    context: Tensor,
     plan: Plan,
     generator: Generator,
     callback: Callback | None,
@@ -35,6 +37,8 @@ def train(
     ----------
     pixels
         Standardised, shape ``(n, p)``, float32.
+    context
+        What the networks are given beside them, shape ``(n, c)``.
     generator
         Source of all chance, on the CPU.
     callback
@@ -48,29 +52,32 @@ def train(
     everything = torch.from_numpy(pixels).to(network.noise_variance.device)
     order = torch.randperm(len(pixels), generator=generator).to(everything.device)
     aside = min(round(plan.validation_fraction * len(order)), len(order) - 1)
-    held_out, images = everything[order[:aside]], everything[order[aside:]]
+    held_out, learned = order[:aside], order[aside:]
+    images, given = everything[learned], context[learned]
     steps = math.ceil(len(images) / _batch_size(plan))
     course = Course(plan, steps)
     optimiser = torch.optim.Adam(network.parameters(), lr=plan.learning_rate)
     noise_seed = int(torch.randint(2**31, (1,), generator=generator))
 
     def epoch(number: int) -> Record:
-        record = _epoch(network, images, plan, course, number, optimiser, generator)
+        record = _epoch(network, images, given, plan, course, number, optimiser, generator)
         if len(held_out):
-            record["validation_loss"] = validate(network, held_out, plan.beta, noise_seed)
+            record["validation_loss"] = validate(
+                network, everything[held_out], context[held_out], plan.cost, noise_seed
+            )
         return record
 
-    return course.run(network, epoch, callback)
+    return course.run(network, epoch, callback, {"optimiser": optimiser, "generator": generator})
 
 
-def validate(network: Network, images: Tensor, beta: float, seed: int) -> float:
+def validate(network: Network, images: Tensor, context: Tensor, cost: Cost, seed: int) -> float:
     """Loss per subimage, on the input's own scale, with frozen weights and fixed noise."""
     generator = Generator().manual_seed(seed)
     total = 0.0
     with torch.no_grad():
-        for batch in images.split(_BATCH_WITHOUT_GRADIENT):
-            terms = bound(network, batch, generator)
-            total += float((terms.reconstruction + beta * terms.divergence).sum())
+        size = _BATCH_WITHOUT_GRADIENT
+        for batch, given in zip(images.split(size), context.split(size), strict=True):
+            total += float(bound(network, batch, given, generator).loss(cost).sum())
     return total / len(images) + _log_scale(network)
 
 
@@ -81,6 +88,7 @@ def _batch_size(plan: Plan) -> int:
 def _epoch(
     network: Network,
     images: Tensor,
+    context: Tensor,
     plan: Plan,
     course: Course,
     epoch: int,
@@ -89,20 +97,21 @@ def _epoch(
 ) -> Record:
     order = torch.randperm(len(images), generator=generator).to(images.device)
     batches = order.split(_batch_size(plan))
-    reconstruction = divergence = 0.0
+    totals = np.zeros(3)
+    rising = (plan.cost.kl_warmup or 0) * len(batches)
     for step, batch in enumerate(batches):
         taken = epoch * len(batches) + step + 1
         warm = min(1.0, taken / _WARM_UP_STEPS)
         for group in optimiser.param_groups:
             group["lr"] = plan.learning_rate * warm * course.rate(epoch + step / len(batches))
-        terms = _step(network, images[batch], plan.beta, optimiser, generator)
-        reconstruction += terms[0] * len(batch)
-        divergence += terms[1] * len(batch)
-    reconstruction = reconstruction / len(images) + _log_scale(network)
-    divergence /= len(images)
+        done = (taken - 1) / rising if rising else 1.0
+        given = context[batch]
+        terms = _step(network, images[batch], given, plan.cost, done, optimiser, generator)
+        totals += np.multiply(terms, len(batch))
+    loss, reconstruction, divergence = (float(total) / len(images) for total in totals)
     return {
-        "loss": reconstruction + plan.beta * divergence,
-        "reconstruction": reconstruction,
+        "loss": loss + _log_scale(network),
+        "reconstruction": reconstruction + _log_scale(network),
         "divergence": divergence,
         **noise_record(network.noise_variance, network.scale),
     }
@@ -111,18 +120,21 @@ def _epoch(
 def _step(
     network: Network,
     batch: Tensor,
-    beta: float,
+    context: Tensor,
+    cost: Cost,
+    done: float,
     optimiser: torch.optim.Optimizer,
     generator: Generator,
-) -> tuple[float, float]:
+) -> tuple[float, float, float]:
     parts = batch.chunk(_PARTS)  # one to a thread, and the same ones for any number of threads
+    given = context.chunk(_PARTS)
     seeds = torch.randint(2**31, (len(parts),), generator=generator).tolist()
     parameters = list(network.parameters())
     found: dict[int, tuple[Bound, tuple[Tensor, ...]]] = {}
 
     def part(k: int) -> None:
-        terms = bound(network, parts[k], Generator().manual_seed(seeds[k]))
-        loss = (terms.reconstruction + beta * terms.divergence).sum() / batch.numel()
+        terms = bound(network, parts[k], given[k], Generator().manual_seed(seeds[k]))
+        loss = terms.loss(cost, done).sum() / batch.numel()
         gradients = torch.autograd.grad(loss, parameters)
         found[k] = Bound(*(values.detach() for values in terms)), gradients
 
@@ -134,7 +146,8 @@ def _step(
     optimiser.step()
     terms = Bound(*map(torch.cat, zip(*(own for own, _ in every), strict=True)))
     _learn_noise(network.noise_variance, terms.squared_error.mean(0) / math.prod(network.window))
-    return float(terms.reconstruction.mean()), float(terms.divergence.mean())
+    loss = float(terms.loss(cost).mean())
+    return loss, float(terms.reconstruction.mean()), float(terms.divergence.mean())
 
 
 def _learn_noise(noise_variance: Tensor, mean_square: Tensor) -> None:

@@ -66,8 +66,27 @@ def plot_map(
         The axes drawn on.
     """
     ax = image_axes(ax, image, positions, pixel)
+    area = {"s": marker_area(ax, positions)}
+    scatter_values(ax, positions, values, name, symmetry=symmetry, units=units, **(area | kwargs))
+    return ax
+
+
+def scatter_values(
+    ax: Axes,
+    positions: np.ndarray,
+    values: np.ndarray,
+    name: str,
+    *,
+    symmetry: int = 1,
+    units: str | None = None,
+    **kwargs: Any,
+) -> None:
+    """Scatter points in the colours of their values, with a legend of labels or a colour bar.
+
+    Parameters are those of `plot_map`.
+    """
     x, y = positions.T
-    options: dict[str, Any] = {"s": marker_area(ax, positions), "linewidths": 0}
+    options: dict[str, Any] = {"linewidths": 0}
     if _are_labels(values):
         labels, codes = np.unique(values.astype(str), return_inverse=True)
         options["cmap"] = "tab10"
@@ -75,7 +94,7 @@ def plot_map(
         handles = drawn.legend_elements(num=list(range(len(labels))))[0]
         names = [label or "none" for label in labels]
         ax.legend(handles, names, title=name, loc="upper left", bbox_to_anchor=(1.02, 1.0))
-        return ax
+        return
     if name == "angle":
         values = np.angle(np.exp(1j * symmetry * values)) / symmetry
         options |= {"cmap": CYCLIC, "vmin": -np.pi / symmetry, "vmax": np.pi / symmetry}
@@ -90,7 +109,6 @@ def plot_map(
         ticks = np.array([-1, -0.5, 0, 0.5, 1]) * np.pi / symmetry
         texts = [f"−π{over}", f"−π/{2 * symmetry}", "0", f"π/{2 * symmetry}", f"π{over}"]
         bar.set_ticks(ticks.tolist(), labels=texts)
-    return ax
 
 
 def marker_area(ax: Axes, positions: np.ndarray) -> float:

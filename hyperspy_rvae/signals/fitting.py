@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import secrets
+import os
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
-from dask.diagnostics import ProgressBar
 from tqdm.auto import tqdm
 
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import atom_axis, like
+from hyperspy_rvae.signals.computing import compute
+from hyperspy_rvae.signals.conditions import (
+    check_condition,
+    condition_of,
+    keep_condition,
+    known_condition,
+)
 from hyperspy_rvae.signals.frames import wants_progress
+from hyperspy_rvae.subimages.stack import take
 
 if TYPE_CHECKING:
     from hyperspy_rvae.models import RVAE
@@ -26,34 +32,43 @@ def fit_and_encode(
     parameters: dict[str, Any],
     max_subimages: int | None,
     show_progressbar: bool | None,
+    condition: Any = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> AtomLatents:
     """Fit a model with the given parameters to (a share of) the subimages and encode all."""
     from hyperspy_rvae.models import RVAE
-    from hyperspy_rvae.models.blocks import draw
-    from hyperspy_rvae.models.checks import check_parameters
+    from hyperspy_rvae.models.blocks import draw, drawn
+    from hyperspy_rvae.models.checkpoint import settle_seed
+    from hyperspy_rvae.models.checks import check_parameters, check_rows
 
     show = wants_progress(show_progressbar)
-    if parameters["seed"] is None:  # the share belongs to it, too
-        parameters["seed"] = secrets.randbits(32)
     model = RVAE(**parameters, max_subimages=max_subimages)
     check_parameters(model.get_params(deep=False))
+    model.seed = settle_seed(model.seed, checkpoint)  # the share belongs to it, too
     windows = windows_of(subimages)
     check_count(len(windows))
-    with ProgressBar() if show else contextlib.nullcontext():
-        windows = draw(windows, max_subimages, model.seed)
+    condition = condition_of(subimages, condition)
+    known = None if condition is None else check_rows("condition", condition, len(windows))
+    if known is not None:
+        known = draw(known, max_subimages, model.seed)
+        check_condition(condition, known)
+    rows = drawn(len(windows), max_subimages, model.seed)
+    windows = windows if rows is None else take(windows, rows)
+    if isinstance(windows, da.Array):
+        windows = compute([windows], show=show)[0]
     with tqdm(
         total=parameters.get("epochs"), desc="training", unit="epoch", disable=not show
     ) as bar:
 
         def advance(epoch: int, record: dict[str, float]) -> None:
             bar.set_postfix({"loss": f"{record['loss']:.2f}"}, refresh=False)
-            bar.update()
+            bar.update(epoch + 1 - bar.n)  # a training that goes on has some behind it
 
-        model.fit(windows, callback=advance)
-    return encode(subimages, model)
+        model.fit(windows, condition=known, callback=advance, checkpoint=checkpoint)
+    return encode(subimages, model, condition)
 
 
-def encode(subimages: AtomSubimages, model: RVAE) -> AtomLatents:
+def encode(subimages: AtomSubimages, model: RVAE, condition: Any = None) -> AtomLatents:
     """Latents of all subimages; as ``AtomSubimages.encode``."""
     from hyperspy_rvae.models import RVAE
 
@@ -70,9 +85,10 @@ def encode(subimages: AtomSubimages, model: RVAE) -> AtomLatents:
             "of that size."
         )
     names = [*model.latent_names_, *(f"{name}_std" for name in model.latent_names_)]
-    return like(
+    condition = known_condition(subimages, model, condition)
+    latents = like(
         subimages,
-        _both(*model.transform(windows, return_std=True)),
+        _both(*model.transform(windows, return_std=True, condition=condition)),
         [
             atom_axis(record.atom_ids(subimages)),
             {"name": "latent", "size": len(names), "navigate": False},
@@ -80,6 +96,8 @@ def encode(subimages: AtomSubimages, model: RVAE) -> AtomLatents:
         "atom_latents",
         {"model": described, "latents": names},
     )
+    keep_condition(latents, condition)
+    return latents
 
 
 def _both(values: np.ndarray | da.Array, std: np.ndarray | da.Array) -> np.ndarray | da.Array:

@@ -10,6 +10,8 @@ from hyperspy.signals import LazySignal1D, Signal1D
 
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import beside
+from hyperspy_rvae.signals.latent_space import draw_latent_space
+from hyperspy_rvae.signals.manifold import draw_manifolds
 from hyperspy_rvae.signals.maps import map_column
 
 if TYPE_CHECKING:
@@ -139,8 +141,10 @@ class AtomLatents(Signal1D):
             **kwargs,
         )
 
-    def plot_manifold(self, *, size: int = 9, ax: Axes | None = None, **kwargs: Any) -> Axes:
-        """Plot what the model makes of a grid of its first two content latents.
+    def plot_manifold(
+        self, *, size: int = 9, condition: Any = None, ax: Axes | None = None, **kwargs: Any
+    ) -> Axes | np.ndarray:
+        """Plot what the model makes of a grid of the first two content latents that vary.
 
         Parameters
         ----------
@@ -148,40 +152,58 @@ class AtomLatents(Signal1D):
             Number of images along each side. They lie at the quantiles of the latents that are
             there, 1 % to 99 %, at zero angle and shift; further content latents stay at their
             median.
+        condition
+            Of a model that was fitted with one: the label or value to decode with. If not given,
+            there is a picture for each label (eight at most), or for the mean value and one
+            standard deviation less and more.
         ax
-            Axes to draw on; new ones if not given.
+            Axes to draw on, with the commonest label or the mean value; new ones if not given.
         **kwargs
             Passed to :meth:`matplotlib.axes.Axes.imshow`.
 
         Returns
         -------
         axes
-            z1 to the right, z2 upwards; a single content latent gives one row.
+            z1 to the right, z2 upwards; a single content latent gives one row. An array of axes if
+            there are several pictures.
         """
-        from hyperspy_rvae.plotting.manifold import plot_manifold
-
         if isinstance(size, bool) or not isinstance(size, int) or size < 2:
             raise ValueError(f"size must be a whole number of images, at least 2, got {size!r}.")
-        model = self.model
-        record.atom_ids(self)
-        latents = pd.DataFrame(np.asarray(self.data), columns=self.columns)
-        content = [name for name in model.latent_names_ if name[0] == "z"]
-        missing = [name for name in content if name not in latents]
-        if missing:
-            raise ValueError(
-                f"the content latents {', '.join(missing)} were cut off; plot before slicing them."
-            )
-        steps = np.linspace(0.01, 0.99, size)
-        across = latents[content[0]].quantile(steps).to_numpy()
-        up = latents[content[1]].quantile(steps).to_numpy() if len(content) > 1 else np.zeros(1)
-        grid = pd.DataFrame(0.0, index=range(len(up) * size), columns=list(model.latent_names_))
-        grid[content] = latents[content].median().to_numpy()
-        grid[content[0]] = np.tile(across, len(up))
-        if len(content) > 1:
-            grid[content[1]] = np.repeat(up, size)
-        images = model.inverse_transform(grid.to_numpy())
-        images = images.reshape(len(up), size, *images.shape[1:])
-        return plot_manifold(images, across, up, names=content[:2], ax=ax, **kwargs)
+        return draw_manifolds(self, size, condition, ax, kwargs)
+
+    def plot_latent_space(
+        self,
+        column: str | None = None,
+        *,
+        names: tuple[str, str] | None = None,
+        ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> Axes:
+        """Plot two content latents of every atom against each other.
+
+        Parameters
+        ----------
+        column
+            Latent or column of the table that gives the colours. If not given, that of the labels
+            of the model's condition, if it has one, and else none.
+        names
+            The two latents; the first two content latents if not given.
+        ax
+            Axes to draw on; new ones if not given.
+        **kwargs
+            Passed to :meth:`matplotlib.axes.Axes.scatter`.
+
+        Returns
+        -------
+        axes
+            A point an atom.
+
+        Raises
+        ------
+        ValueError
+            If there is no such column.
+        """
+        return draw_latent_space(self, column, names, ax, kwargs)
 
 
 class LazyAtomLatents(LazySignal1D, AtomLatents):

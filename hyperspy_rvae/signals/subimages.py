@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -9,6 +10,8 @@ from hyperspy.signals import LazySignal2D, Signal2D
 
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.fitting import encode, fit_and_encode
+from hyperspy_rvae.signals.frames import wants_progress
+from hyperspy_rvae.signals.writing import encode_to
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
@@ -43,8 +46,10 @@ class AtomSubimages(Signal2D):
         self,
         latent_dim: int = 2,
         *,
+        condition: Any = None,
         max_subimages: int | None = None,
         seed: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         show_progressbar: bool | None = None,
         **parameters: Any,
     ) -> AtomLatents:
@@ -54,10 +59,20 @@ class AtomSubimages(Signal2D):
         ----------
         latent_dim
             Number of content latents, besides angle and shift.
+        condition
+            What is known of each atom, so that the content latents need not say it: the name of a
+            column of the table, such as "sublattice", or a list of names of columns of numbers;
+            or an array, row for row with the atom axis. Text and integers are labels, floats are
+            continuous values. An array becomes the column ``condition`` of the latents' table; a
+            dask array is computed block by block and is not kept.
         max_subimages
             Train on that many subimages, drawn at random; if not given, on all.
         seed
             For the draw and the training; the same seed gives the same result.
+        checkpoint
+            File to keep the training's state in. If the process dies, the same call goes on from
+            there, and ends with the model that it would have had. The file stays at the end;
+            delete it when the result is saved.
         show_progressbar
             If not given, HyperSpy's preference.
         **parameters
@@ -73,52 +88,87 @@ class AtomSubimages(Signal2D):
         Raises
         ------
         ValueError
-            If there are fewer than ten subimages, pixels are not finite, or a parameter is
-            impossible.
+            If there are fewer than ten subimages, pixels are not finite, a parameter is
+            impossible, the condition is missing for an atom or the same for all, or `checkpoint`
+            is of another training.
         """
         parameters = {"latent_dim": latent_dim, "seed": seed, **parameters}
-        return fit_and_encode(self, parameters, max_subimages, show_progressbar)
+        return fit_and_encode(
+            self, parameters, max_subimages, show_progressbar, condition, checkpoint
+        )
 
     def fit_vae(
         self,
         latent_dim: int = 2,
         *,
+        condition: Any = None,
         max_subimages: int | None = None,
         seed: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         show_progressbar: bool | None = None,
         **parameters: Any,
     ) -> AtomLatents:
         """Fit a VAE without invariances, and encode all subimages; see :meth:`fit_rvae`."""
         return self.fit_rvae(
             latent_dim,
+            condition=condition,
             max_subimages=max_subimages,
             seed=seed,
+            checkpoint=checkpoint,
             show_progressbar=show_progressbar,
             **{"invariances": (), **parameters},
         )
 
-    def encode(self, model: RVAE) -> AtomLatents:
+    def encode(
+        self,
+        model: RVAE,
+        *,
+        condition: Any = None,
+        output: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        show_progressbar: bool | None = None,
+    ) -> AtomLatents:
         """Encode every subimage with a fitted model; stays lazy if the subimages are.
 
         Parameters
         ----------
         model
             Fitted to windows of the same size.
+        condition
+            For a model that was fitted with one, as in :meth:`fit_rvae`. If not given, the columns
+            of the table that have the names of those that the model was fitted with.
+        output
+            File ending in ``.zspy`` to write the latents to as they come. Until it is whole it
+            ends in ``.part.zspy``.
+        resume
+            Go on with what an interrupted call left of `output`; if nothing is left, start. What
+            is finished already is opened.
+        show_progressbar
+            Of writing `output`. If not given, HyperSpy's preference.
 
         Returns
         -------
         latents
             ``(atom | latent)``: the model's latents and, with ``_std``, their standard
-            deviations.
+            deviations. Lazy, reading the file, where there is `output`.
 
         Raises
         ------
         TypeError
             If `model` is not one of ``hyperspy_rvae.models``.
         ValueError
-            If it was fitted to windows of another size.
+            If it was fitted to windows of another size or with a condition that is not there, or
+            what is to be resumed is of another model or other subimages.
+        FileExistsError
+            If `output`, or a part of it, is there and `resume` is False.
+        RuntimeError
+            If subimages can't be read or latents not written: it names their atoms and frames,
+            and what was done stays.
         """
-        return encode(self, model)
+        if output is None:
+            return encode(self, model, condition)
+        show = wants_progress(show_progressbar)
+        return encode_to(self, model, output, resume, show, condition)
 
 
 class LazyAtomSubimages(LazySignal2D, AtomSubimages):

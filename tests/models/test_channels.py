@@ -45,7 +45,7 @@ def test_log_likelihoods_of_channels_add_up(likelihoods, data):
     pixels, b = data
     joint, _ = three.log_joint(three.coefficients(pixels.flatten(1)), together(b), 0.4)
     each = [one.log_joint(one.coefficients(pixels[:, k]), b[:, k], 0.4)[0] for k in range(3)]
-    truth = sum(each) - 2 * one.prior[:, None]
+    truth = sum(each) - 2 * one.prior
     torch.testing.assert_close(joint, truth, rtol=1e-4, atol=1e-3)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from hyperspy_rvae.models import RVAE, ensemble, gauge
+from hyperspy_rvae.models import RVAE, alignment, ensemble
 from hyperspy_rvae.models.latents import LatentSpace
 
 SPACE = LatentSpace(2, rotation=True, translation=True)
@@ -37,7 +37,7 @@ def in_other_conventions(values, group):
 def test_conventions_are_found():
     first, group = latents()
     other = in_other_conventions(first, group)
-    found = gauge.find(first, other, SPACE)
+    found = alignment.find(first, other, SPACE)
     new, new_group = latents(seed=1)
     aligned = found.apply(new, in_other_conventions(new, new_group), SPACE)
     assert np.abs(np.angle(np.exp(1j * (aligned - new)[:, 0]))).max() < 1e-6
@@ -48,8 +48,8 @@ def test_conventions_are_found():
 def test_the_commonest_turn_where_content_is_symmetric():
     rng = np.random.default_rng(0)
     turns = 0.3 + 2 * np.pi / 3 * rng.choice(3, 600, p=[0.5, 0.3, 0.2]) + rng.normal(0, 0.03, 600)
-    assert gauge.commonest(turns) == pytest.approx(0.3, abs=0.01)
-    assert gauge.commonest(np.empty(0)) == 0
+    assert alignment.commonest(turns) == pytest.approx(0.3, abs=0.01)
+    assert alignment.commonest(np.empty(0)) == 0
 
 
 def test_disagreement_of_known_spread():
@@ -165,20 +165,20 @@ def without(weights, start):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        (lambda w: without(w, "models.1.gauge"), "a gauge has"),
+        (lambda w: without(w, "models.1.alignment"), "an alignment has"),
         (lambda w: without(w, "models.1."), "fit the model's configuration"),
-        (lambda w: without(w, "models.1.gauge.turn"), "a gauge has"),
+        (lambda w: without(w, "models.1.alignment.turn"), "an alignment has"),
         (lambda w: w | {"models.2.scale": np.ones(1)}, "unknown weights: models.2.scale"),
         (lambda w: w | {"models.01.scale": np.ones(1)}, "unknown weights: models.01.scale"),
         (lambda w: w | {"models.1.scale": -np.ones(1)}, "scale must be positive"),
-        (lambda w: w | {"models.1.gauge.turn": np.full(1, np.nan)}, "turn must hold finite"),
-        (lambda w: w | {"models.1.gauge.width": np.zeros(1)}, "width must be positive"),
+        (lambda w: w | {"models.1.alignment.turn": np.full(1, np.nan)}, "turn must hold finite"),
+        (lambda w: w | {"models.1.alignment.width": np.zeros(1)}, "width must be positive"),
         (
-            lambda w: w | {"models.1.gauge.move": np.zeros((1, 3))},
+            lambda w: w | {"models.1.alignment.move": np.zeros((1, 3))},
             r"move must be of shape \(1, 2\)",
         ),
         (
-            lambda w: w | {"models.1.gauge.cells": np.broadcast_to(0.0, (10**9, 2))},
+            lambda w: w | {"models.1.alignment.cells": np.broadcast_to(0.0, (10**9, 2))},
             "1 to 1000 cells",
         ),
     ],
@@ -234,3 +234,27 @@ def test_on_a_cluster_of_dask(windows, pair):
     ):
         np.testing.assert_array_equal(found, known)
     assert [record for _, record in seen] == there.history_ == pair.history_
+
+
+def test_each_model_goes_on_from_its_own_checkpoint(windows, tmp_path):
+    path = tmp_path / "training.pt"
+    single = RVAE(1, epochs=2, seed=0).fit(windows, checkpoint=path)
+    seen = []
+    pair = RVAE(1, epochs=2, n_models=2, seed=0)
+    pair.fit(windows, checkpoint=path, callback=lambda epoch, record: seen.append(record["model"]))
+    assert seen == [1, 1]  # the first was there already
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["training.pt", "training.pt.1"]
+    whole = RVAE(1, epochs=2, n_models=2, seed=0).fit(windows)
+    np.testing.assert_array_equal(pair.transform(windows), single.transform(windows))
+    np.testing.assert_array_equal(pair.transform(windows, True), whole.transform(windows, True))
+
+
+def test_models_are_given_the_condition(windows):
+    side = np.where(np.arange(len(windows)) % 2, "left", "right")
+    model = RVAE(1, epochs=1, n_models=2, seed=0).fit(windows, condition=side)
+    again = RVAE.rebuild(model.configuration(), model.weights())
+    for found in (again, model):
+        values, std = found.transform(windows, True, condition=side)
+        alone = found.models_[1].transform(windows, condition=side)
+        assert values.shape == std.shape == alone.shape
+    np.testing.assert_array_equal(again.transform(windows, True, condition=side)[1], std)

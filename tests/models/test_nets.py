@@ -30,7 +30,7 @@ def test_encoder_follows_exact_turns(window, quarters):
     images = np.random.default_rng(0).normal(size=(5, *window)).astype(np.float32)
     turned = np.rot90(images, quarters, (1, 2)).copy()
     (mean, std), (mean_turned, std_turned) = (
-        network.encode(torch.from_numpy(x).flatten(1)) for x in (images, turned)
+        network.encode(torch.from_numpy(x).flatten(1), torch.zeros(5, 0)) for x in (images, turned)
     )
     turn = (mean_turned - mean)[:, 0] - quarters * np.pi / 2
     np.testing.assert_allclose(np.exp(1j * turn.detach().numpy()), 1, atol=1e-4)
@@ -49,7 +49,8 @@ def test_decoder_poses_its_content():
             torch.tensor(
                 [[0.0, 0, 0, 0.5, -1], [np.pi / 2, 0, 0, 0.5, -1], [0.0, 2, -1, 0.5, -1]],
                 dtype=torch.float32,
-            )
+            ),
+            torch.zeros(3, 0),
         )
         .detach()
         .numpy()

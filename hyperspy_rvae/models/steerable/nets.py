@@ -11,7 +11,7 @@ from torch.nn.functional import silu
 from torch.nn.utils import skip_init
 
 from hyperspy_rvae.models.latents import Latents, LatentSpace
-from hyperspy_rvae.models.steerable import basis, poses, refinement
+from hyperspy_rvae.models.steerable import basis, gauge, poses, refinement
 from hyperspy_rvae.models.steerable import channels as channel
 from hyperspy_rvae.models.steerable.likelihood import Likelihood
 from hyperspy_rvae.models.steerable.rendering import Renderer
@@ -19,9 +19,10 @@ from hyperspy_rvae.models.steerable.rendering import Renderer
 HIDDEN = 128
 _COPIES = 16  # a multiple of four, so that quarter turns only reorder them
 _LOOKS = 2  # again, at most, where content is not where it was read
-_IN_TRAINING = 4  # every fourth copy; a random turn makes up for the others
+_FEW = 4  # every fourth copy, where that will do
 _LOG_VARIANCES = (-9.0, 4.0)
 _NOISE_PACE = 0.03  # per step
+_SMALL = 0.1  # of the decoder's first weights, where content begins at the mean
 _LEAST_NOISE = 1e-4  # of the data's variance
 
 
@@ -29,37 +30,46 @@ class Encoder(nn.Module):
     """Coefficients to the posterior of content, from turned copies.
 
     Each copy passes through two layers of 128 units; a weighted mean over the copies, with
-    weights learned by attention, forgets which was which, and so the angle.
+    weights learned by attention, forgets which was which, and so the angle. The context, of which
+    there may be none, is read beside that mean.
     """
 
-    def __init__(self, functions: int, content: int) -> None:
+    def __init__(self, functions: int, content: int, context: int) -> None:
         super().__init__()
         self.first = skip_init(nn.Linear, functions, HIDDEN)
         self.second = skip_init(nn.Linear, HIDDEN, HIDDEN)
         self.attention = skip_init(nn.Linear, HIDDEN, 1)
-        self.third = skip_init(nn.Linear, HIDDEN, HIDDEN)
+        self.third = skip_init(nn.Linear, HIDDEN + context, HIDDEN)
         self.last = skip_init(nn.Linear, HIDDEN, 2 * content)
 
-    def forward(self, copies: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, copies: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance ``(n, content)`` of coefficients ``(n, copies, 2 D)``."""
         hidden = silu(self.second(silu(self.first(copies))))
         weight = self.attention(hidden).softmax(1)
         pooled = (weight * hidden).sum(1)
-        mean, log_variance = self.last(silu(self.third(pooled))).chunk(2, -1)
+        third = silu(self.third(torch.cat([pooled, context], -1)))
+        mean, log_variance = self.last(third).chunk(2, -1)
         return mean, log_variance.clamp(*_LOG_VARIANCES)
 
 
 class Decoder(nn.Sequential):
-    """Content to coefficients, by two layers of 128 units (tanh)."""
+    """Content and context to coefficients, by two layers of 128 units (tanh)."""
 
-    def __init__(self, content: int, functions: int) -> None:
+    def __init__(self, inputs: int, functions: int) -> None:
         super().__init__(
-            skip_init(nn.Linear, content, HIDDEN),
+            skip_init(nn.Linear, inputs, HIDDEN),
             nn.Tanh(),
             skip_init(nn.Linear, HIDDEN, HIDDEN),
             nn.Tanh(),
             skip_init(nn.Linear, HIDDEN, functions),
         )
+
+    @torch.no_grad()
+    def begin_at(self, mean: Tensor) -> None:
+        """Draw hardly more than the mean subimage at first, so that its pose is the origin."""
+        weight, bias = list(self.parameters())[-2:]
+        weight.mul_(_SMALL)
+        bias.copy_(mean)
 
 
 class Reading(NamedTuple):
@@ -76,8 +86,10 @@ class SteerableNetwork(nn.Module):
     ``location`` and ``scale`` standardise the pixels of each channel, ``noise_variance`` is that
     of a standardised pixel, and ``spread`` says how far the latents reach. ``sides`` are the
     window's and ``band`` is the basis's highest wave number (radians per pixel): they define the
-    basis. ``gain`` brings each channel's coefficients to unit variance, and ``inflation`` is by
-    how much angle and shifts scatter more than white noise lets them.
+    basis. Encoder and decoder are given a ``context`` ``(n, c)`` of so many numbers, or none.
+    ``gain`` brings each channel's coefficients to unit variance, and ``inflation`` is by how much
+    angle and shifts scatter more than white noise lets them. ``cells`` of content and their
+    ``turns`` give all angles one origin.
     """
 
     copies: Tensor
@@ -90,18 +102,25 @@ class SteerableNetwork(nn.Module):
     sides: Tensor
     gain: Tensor
     inflation: Tensor
+    cells: Tensor
+    turns: Tensor
 
     def __init__(
-        self, window: tuple[int, int], space: LatentSpace, band: float, channels: int = 1
+        self,
+        window: tuple[int, int],
+        space: LatentSpace,
+        band: float,
+        context: int = 0,
+        channels: int = 1,
     ) -> None:
         super().__init__()
-        self.window, self.space, self.channels = window, space, channels
+        self.window, self.space, self.context, self.channels = window, space, context, channels
         chosen = basis.choose(poses.content_radius(window, space), band)
         self.likelihood = Likelihood(window, space, chosen, channels)
         self.renderer = Renderer(window, chosen)
         functions = 2 * channels * len(chosen.orders)
-        self.encoder = Encoder(functions, space.content)
-        self.decoder = Decoder(space.content, functions)
+        self.encoder = Encoder(functions, space.content, context)
+        self.decoder = Decoder(space.content + context, functions)
         copies = _COPIES if space.rotation else 1
         turns = torch.arange(copies) * (2 * math.pi / copies)
         self.register_buffer("copies", turns, persistent=False)
@@ -114,6 +133,8 @@ class SteerableNetwork(nn.Module):
         self.register_buffer("sides", torch.tensor(window, dtype=torch.float64))
         self.register_buffer("gain", torch.ones(channels))
         self.register_buffer("inflation", torch.ones(2))
+        self.register_buffer("cells", torch.zeros(gauge.CELLS, space.content + context))
+        self.register_buffer("turns", torch.zeros(gauge.CELLS))
 
     def start(self, generator: Generator) -> None:
         """Draw the first weights."""
@@ -128,6 +149,8 @@ class SteerableNetwork(nn.Module):
         for k, part in enumerate(channel.apart(a[:, 0], self.channels).unbind(1)):
             self.gain[k] = 1 / float(part.square().mean().sqrt())
             self.noise_variance[k] = float(square[:, k].mean()) / self.likelihood.size
+        if not self.space.turns_freely:
+            self.decoder.begin_at(a[:, 0].mean(0) * channel.wide(self.gain, a.shape[-1]))
 
     @property
     def noise(self) -> float:
@@ -143,12 +166,18 @@ class SteerableNetwork(nn.Module):
         """Coefficients ``(..., 2 D)`` with the same noise in all channels."""
         return a if self.channels == 1 else a * channel.wide(self.weights, a.shape[-1])
 
+    def weigh_squares(self, square: Tensor) -> Tensor:
+        """Give sums of squares ``(n, C)`` of pixels those of weighed ones."""
+        return square if self.channels == 1 else square * self.weights.square()
+
     def learn_noise(self, mean_square: Tensor) -> None:
-        """Let the noise variance follow a batch's mean square errors ``(C,)``.
+        """Let the noise variance follow the mean square errors ``(C,)`` of weighed pixels.
 
         It starts at the data's variance, so that the likelihood gains weight as fast as the
         decoder earns it.
         """
+        if self.channels > 1:
+            mean_square = mean_square / self.weights.square()
         target = mean_square.clamp(min=_LEAST_NOISE).log()
         self.noise_variance.copy_(self.noise_variance.log().lerp(target, _NOISE_PACE).exp())
 
@@ -156,81 +185,114 @@ class SteerableNetwork(nn.Module):
         """Those of the pixels ``(n, p)`` that lie on the support."""
         return pixels[:, self.likelihood.support.repeat(self.channels)]
 
-    def read(self, a: Tensor, angle: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def read(
+        self,
+        a: Tensor,
+        context: Tensor,
+        angle: Tensor | None = None,
+        few: bool = False,
+    ) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of content in weighed coefficients ``(n, 2 D)`` about one shift.
 
-        In training, a quarter of the copies are turned by a random ``angle`` ``(n,)`` in addition.
+        A `few` copies, a quarter of them, will do for a first look, and in training, where they
+        are turned by a random ``angle`` ``(n,)`` in addition.
         """
-        copies = self.copies
+        copies = self.copies[:: 1 if angle is None and not few else _FEW]
         if angle is not None:
-            a, copies = self.likelihood.turn(a, angle), copies[::_IN_TRAINING]
-        gain = channel.wide(self.gain / self.weights, a.shape[-1])
-        return self.encoder(self.likelihood.turn(a[:, None], copies) * gain)
+            a = self.likelihood.turn(a, angle)
+        gain = self.gain
+        if self.channels > 1:
+            gain = channel.wide(gain / self.weights, a.shape[-1])
+        return self.encoder(self.likelihood.turn(a[:, None], copies) * gain, context)
 
-    def draw(self, content: Tensor) -> Tensor:
+    def draw(self, content: Tensor, context: Tensor) -> Tensor:
         """Weighed coefficients ``(n, 2 D)`` of content ``(n, k)``."""
-        return self.weigh(self._draw(content))
+        return self.weigh(self._draw(content, context))
 
-    def _draw(self, content: Tensor) -> Tensor:
-        b = self.decoder(content)
+    def _draw(self, content: Tensor, context: Tensor) -> Tensor:
+        b = self.decoder(torch.cat([content, context], -1))
         return b / channel.wide(self.gain, b.shape[-1])
 
-    def calibrate(self, seen: Tensor) -> None:
-        """Learn the inflation of the standard deviations from pixels ``(n, p)`` of the support."""
+    @torch.no_grad()
+    def silence(self, idle: Tensor) -> None:
+        """Let the posterior of some content latents ``(k,)`` be the prior, whatever they read."""
+        rows = idle.repeat(2)  # means and log-variances
+        self.encoder.last.weight[rows] = 0
+        self.encoder.last.bias[rows] = 0
+
+    def calibrate(self, seen: Tensor, context: Tensor) -> None:
+        """Learn the inflation of standard deviations, and the origin of angles.
+
+        They follow from pixels ``(n, p)`` of the support.
+        """
         if self.channels > 1:
             seen = seen * self.weights.repeat_interleave(self.likelihood.size)
-        _, pose, b = self._pose(self.likelihood.coefficients(seen))
+        found, pose, b = self._pose(self.likelihood.coefficients(seen), context)
         self.inflation.copy_(refinement.inflation(self.likelihood, seen, b, pose))
+        if self.space.turns_freely:
+            known = torch.cat([found.content, context], 1)
+            centres, sizes = gauge.cells(known.numpy(force=True))
+            self.cells.copy_(torch.from_numpy(centres))
+            b = self.draw(*self.cells.split([self.space.content, self.context], 1))
+            drawn = torch.complex(*b.chunk(2, 1)).numpy(force=True)
+            orders = self.likelihood.orders.numpy(force=True).astype(int)
+            self.turns.copy_(torch.from_numpy(gauge.turns(drawn, orders, sizes)))
 
-    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, pixels: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Latents and standard deviations, ``(n, latents)``, of pixels ``(n, p)``.
 
         Content is read at the window's centre, then where its shift was found; the likeliest pose
         is refined on the pixels.
         """
         a = self.weigh(self.likelihood.coefficients(self.seen(pixels)))
-        found, pose, _ = self._pose(a)
+        found, pose, _ = self._pose(a, context)
         widen = self.inflation[[0, 1, 1]]
         std = pose.covariance.diagonal(dim1=1, dim2=2).sqrt() * widen
-        mean = Latents(refinement.wrap(pose.angle), pose.shift, found.content)
+        angle = refinement.wrap(pose.angle - self._turn(found.content, context))
+        mean = Latents(angle, pose.shift, found.content)
         widths = Latents(std[:, 0], std[:, 1:], (found.log_variance / 2).exp())
         return self.space.join(mean), self.space.join(widths)
 
-    def _pose(self, a: Tensor) -> tuple[Reading, refinement.Pose, Tensor]:
-        found = self.look(a)
-        b = self.draw(found.content)
+    def _pose(self, a: Tensor, context: Tensor) -> tuple[Reading, refinement.Pose, Tensor]:
+        found = self.look(a, context)
+        b = self.draw(found.content, context)
         return found, refinement.find(self.likelihood, a, b, found.pose, self.noise), b
 
-    def look(self, a: Tensor) -> Reading:
+    def look(self, a: Tensor, context: Tensor) -> Reading:
         """Content in weighed coefficients ``(n, S, 2 D)``, read at the centre and where it lies.
 
         A first look takes in all shifts, the others those around the last.
         """
-        content, log_variance = self.read(a[:, 0])
-        pose = self._likeliest(a, content)
+        content, log_variance = self.read(a[:, 0], context, few=True)
+        pose = self._likeliest(a, self.draw(content, context))
         place = pose // len(self.likelihood.angles)
-        rows = place.nonzero()[:, 0]
+        rows = torch.arange(len(a), device=a.device)
         for _ in range(_LOOKS):
             if not len(rows):
                 break
-            content[rows], log_variance[rows] = self.read(a[rows, place[rows]])
-            near = self.near[place[rows]]
-            pose[rows] = self._likeliest(a[rows[:, None], near], content[rows], near)
+            content[rows], log_variance[rows] = self.read(a[rows, place[rows]], context[rows])
+            near, b = self.near[place[rows]], self.draw(content[rows], context[rows])
+            pose[rows] = self._likeliest(a[rows[:, None], near], b, near)
             found = pose[rows] // len(self.likelihood.angles)
             rows, found = rows[found != place[rows]], found[found != place[rows]]
             place[rows] = found
         return Reading(content, log_variance, pose)
 
-    def _likeliest(self, a: Tensor, content: Tensor, cells: Tensor | None = None) -> Tensor:
+    def _likeliest(self, a: Tensor, b: Tensor, cells: Tensor | None = None) -> Tensor:
         # Index of the likeliest pose among all, or among those at some shifts.
         angles = len(self.likelihood.angles)
-        joint, _ = self.likelihood.log_joint(a, self.draw(content), self.noise, cells)
+        joint, _ = self.likelihood.log_joint(a, b, self.noise, cells)
         best = joint.flatten(1).argmax(1)
         if cells is None:
             return best
         return cells.gather(1, best[:, None] // angles)[:, 0] * angles + best % angles
 
-    def decode(self, values: Tensor) -> Tensor:
+    def decode(self, values: Tensor, context: Tensor) -> Tensor:
         """Pixels ``(n, p)`` of latents ``(n, latents)``."""
         latents = self.space.split(values)
-        return self.renderer(self._draw(latents.content), latents.angle, latents.shift)
+        angle = latents.angle + self._turn(latents.content, context)
+        return self.renderer(self._draw(latents.content, context), angle, latents.shift)
+
+    def _turn(self, content: Tensor, context: Tensor) -> Tensor:
+        # From the origin of the angles to that of the content's own coefficients, (n,).
+        return self.turns[torch.cdist(torch.cat([content, context], 1), self.cells).argmin(1)]

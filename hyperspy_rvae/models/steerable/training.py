@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from hyperspy_rvae.models.checkpoint import Stateful
 from hyperspy_rvae.models.course import Callback, Course, Plan, Record, noise_record
+from hyperspy_rvae.models.divergence import Cost, kl_unit
 from hyperspy_rvae.models.steerable.likelihood import Evidence
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 
@@ -23,7 +26,8 @@ _GRADIENT_NORM = 0.5  # of the loss per pixel
 _HARD_SHARE = 0.3  # of each batch, drawn by misfit
 _HARDEST = 8.0  # robust standard deviations; more does not count
 _EASY = 1.5
-_CENTRING = 0.1
+_CENTRING = (0.3, 0.1)  # while warming up, and later, when z knows of the shift
+_CENTRING_ON_PRIOR = 0.4
 _NEARBY = 0.3  # of content's standard deviation
 _STILL_EVERY = 4  # steps
 _STILL = 1000.0 * _STILL_EVERY  # nats per squared pixel that content moves as z changes by one
@@ -34,15 +38,16 @@ _EVERYWHERE = 4  # after warming up, steps between looks at all shifts and not a
 _HELD_OUT_MOST = 1000  # subimages whose loss is taken
 _CALIBRATED_MOST = 1000
 _AT_ONCE = 256
+_DRAWN = ("misfit", "seen", "shift", "weight", "order", "place")
 _STORED_MOST = 2**27  # coefficients; of more subimages they are computed anew in each step
 
 
 class Samples:
-    """Subimages as coefficients, stored if they fit into memory."""
+    """Subimages as coefficients, stored if they fit into memory, and the context of each."""
 
-    def __init__(self, network: SteerableNetwork, pixels: Tensor) -> None:
+    def __init__(self, network: SteerableNetwork, pixels: Tensor, context: Tensor) -> None:
         self.likelihood = network.likelihood
-        self.pixels = pixels
+        self.pixels, self.context = pixels, context
         self.square = self.likelihood.squares(pixels)
         numbers = len(pixels) * self.likelihood.functions[..., 0].numel() * network.channels
         self.stored: Tensor | None = None
@@ -108,6 +113,15 @@ class Draws:
         self.shift[rows] = shift
         self.seen[rows] = True
 
+    def state_dict(self) -> dict[str, Any]:
+        """Give all that changes from batch to batch."""
+        return {name: getattr(self, name) for name in _DRAWN}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what `state_dict` gave."""
+        for name in _DRAWN:
+            setattr(self, name, state_dict[name])
+
     def _weigh(self) -> None:
         if not self.hard or self.seen.float().mean() <= 0.5:
             return
@@ -134,6 +148,8 @@ class Trainer:
         turns, moves = network.space.rotation, network.space.translation
         lever = [turns * min(network.window) / 4, 1.0 * moves, 1.0 * moves]
         self.lever = network.gain.new_tensor(lever)
+        known = network.space.prior.shift is not None
+        self.centring = (_CENTRING_ON_PRIOR,) * 2 if known else _CENTRING
         self.taken, self.warm_up = 0, float(_WARM_UP)
         self.optimiser = torch.optim.Adam(
             network.parameters(), lr=plan.learning_rate, betas=_MOMENTS, fused=True
@@ -143,50 +159,54 @@ class Trainer:
         """Take as many steps as it takes to draw as many subimages as there are."""
         if self.plan.epochs is not None:
             self.warm_up = min(_WARM_UP, self.plan.epochs * self.steps / _SHORT)
-        totals = np.zeros(2)
+        self.taken = epoch * self.steps
+        totals = np.zeros(3)
         for step in range(self.steps):
             warm = min(1.0, (self.taken + 1) / self.warm_up)
             for group in self.optimiser.param_groups:
                 rate = course.rate(epoch + step / self.steps)
                 group["lr"] = self.plan.learning_rate * warm * rate
             totals += self.step()
-        reconstruction, divergence = (float(total) / self.steps for total in totals)
+        reconstruction, divergence, cost = (float(total) / self.steps for total in totals)
         reconstruction += _log_scale(self.network)
         return {
-            "loss": reconstruction + self.plan.beta * divergence,
+            "loss": reconstruction + cost,
             "reconstruction": reconstruction,
             "divergence": divergence,
             **noise_record(self.network.noise_variance, self.network.scale),
         }
 
-    def step(self) -> tuple[float, float]:
-        """Take one step; reconstruction and divergence of the subimages in turn."""
+    def step(self) -> tuple[float, float, float]:
+        """Take one step; reconstruction, divergence and its cost of the subimages in turn."""
         likelihood, device = self.network.likelihood, self.network.noise_variance.device
         rows = self.draws.next()
         place, own = self.draws.places(rows, len(likelihood.shifts))
-        everywhere = self.taken < 2 * self.warm_up or self.taken % _EVERYWHERE == 0
+        warm = self.taken >= 2 * self.warm_up
+        everywhere = not warm or self.taken % _EVERYWHERE == 0
         cells = None if everywhere else self.near[self.draws.shift[rows]]
         rows, place, own = rows.to(device), place.to(device), own.to(device)
         cells = None if cells is None else cells.to(device)
-        at_place = self.network.weigh(self.samples.at(rows, place))
-        mean, log_variance = self.network.read(at_place, self._turns(len(rows)))
+        context = self.samples.context[rows]
+        mean, log_variance = self.network.read(
+            self.network.weigh(self.samples.at(rows, place)), context, self._turns(len(rows))
+        )
         noise = torch.randn(mean.shape, generator=self.generator).to(device)
         content = mean + (log_variance / 2).exp() * noise
-        b = self.network.draw(content)
+        b = self.network.draw(content, context)
         a = self.network.weigh(self.samples.coefficients(rows, cells))
-        square = self.samples.square[rows] * self.network.weights.square()
-        s2 = self.network.noise
+        square, s2 = self.network.weigh_squares(self.samples.square[rows]), self.network.noise
         with torch.no_grad():
             found = likelihood.evidence(a, b, square, s2, cells)
             motions = likelihood.motions(b)
             drift = (found.offset[:, None] @ motions[:, 1:])[:, 0]
-            gradient = found.gradient + _CENTRING * own[:, None] * drift
-        kl = divergence(mean, log_variance)
-        weight = self.plan.beta * min(1.0, self.taken / (2 * self.warm_up))
+            gradient = found.gradient + self.centring[warm] * own[:, None] * drift
+            if likelihood.aligned:
+                gradient += _CENTRING_ON_PRIOR * found.turn[:, None] * motions[:, 0]
+        kl = kl_unit(mean, log_variance)
         self.optimiser.zero_grad(set_to_none=True)
-        objective = weight * kl - (gradient * b).sum(1) / s2
+        objective = self.plan.cost.of(kl, self._risen()) - (gradient * b).sum(1) / s2
         if self.taken % _STILL_EVERY == 1:
-            objective = objective + self._moving(content, b, motions)
+            objective = objective + self._moving(content, context, b, motions)
         objective.mean().backward()
         steepest = _GRADIENT_NORM * likelihood.size * likelihood.channels
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), steepest)
@@ -194,18 +214,24 @@ class Trainer:
         self.taken += 1
         return self._note(rows.cpu(), found, square, kl.detach())
 
+    def _risen(self) -> float:
+        # Share of the warm-up of the divergence that is over; at the end it may be above 1.
+        epochs = self.plan.cost.kl_warmup
+        steps = 2 * self.warm_up if epochs is None else epochs * self.steps
+        return self.taken / steps if steps else 1.0
+
     def _turns(self, count: int) -> Tensor | None:
         if not self.network.space.rotation:
             return None
         turns = 2 * math.pi * torch.rand(count, generator=self.generator)
         return turns.to(self.network.noise_variance.device)
 
-    def _moving(self, content: Tensor, b: Tensor, motions: Tensor) -> Tensor:
+    def _moving(self, content: Tensor, context: Tensor, b: Tensor, motions: Tensor) -> Tensor:
         # Content that turned and moved as z changes would fit as well, with an origin of angle and
         # shift that depends on z. So the change of the image between nearby z is kept free of
         # motion: the motion that fits it best by least squares costs its square.
         nearby = torch.randn(content.shape, generator=self.generator).to(content.device)
-        change = self.network.draw(content + _NEARBY * nearby) - b
+        change = self.network.draw(content + _NEARBY * nearby, context) - b
         products = motions @ motions.mT
         slight = _SLIGHT * products.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
         products = products + slight * torch.eye(3, device=products.device)
@@ -214,18 +240,19 @@ class Trainer:
 
     def _note(
         self, rows: Tensor, found: Evidence, square: Tensor, kl: Tensor
-    ) -> tuple[float, float]:
+    ) -> tuple[float, float, float]:
         self.draws.note(rows, found.error.sum(1).cpu(), found.shift.cpu())
         even = slice(self.draws.even)
         reconstruction = _reconstruction(self.network, found, square)[even]
-        error = found.error[even].mean(0) / self.network.weights.square()
-        self.network.learn_noise(error / self.network.likelihood.size)
-        return float(reconstruction.mean()), float(kl[even].mean())
+        self.network.learn_noise(found.error[even].mean(0) / self.network.likelihood.size)
+        cost = self.plan.cost.of(kl[even])
+        return float(reconstruction.mean()), float(kl[even].sum(1).mean()), float(cost.mean())
 
 
 def train(
     network: SteerableNetwork,
     pixels: Tensor,
+    context: Tensor,
     plan: Plan,
     snr: float,
     generator: Generator,
@@ -237,6 +264,8 @@ def train(
     ----------
     pixels
         Standardised pixels of the support, shape ``(n, p)``.
+    context
+        What the networks are given beside them, shape ``(n, c)``.
     snr
         Their ratio of signal to noise variance, from which follows the least number of steps.
     generator
@@ -251,8 +280,8 @@ def train(
     """
     order = torch.randperm(len(pixels), generator=generator).to(pixels.device)
     aside = min(round(plan.validation_fraction * len(order)), len(order) - 1)
-    held_out, images = pixels[order[:aside][:_HELD_OUT_MOST]], pixels[order[aside:]]
-    samples = Samples(network, images)
+    held_out, learned = order[:aside][:_HELD_OUT_MOST], order[aside:]
+    samples = Samples(network, pixels[learned], context[learned])
     network.begin(samples.coefficients(torch.arange(min(len(samples), 2000))), samples.square)
     trainer = Trainer(network, samples, plan, generator)
     least = min(max(_STEPS_AT_UNIT_SNR / snr**_SNR_POWER, _LEAST_STEPS[0]), _LEAST_STEPS[1])
@@ -262,40 +291,45 @@ def train(
     def epoch(number: int) -> Record:
         record = trainer.epoch(course, number)
         if len(held_out):
-            record["validation_loss"] = validate(network, held_out, plan.beta, noise_seed)
+            record["validation_loss"] = validate(
+                network, pixels[held_out], context[held_out], plan.cost, noise_seed
+            )
         return record
 
-    history = course.run(network, epoch, callback)
+    changing: dict[str, Stateful | Generator] = {
+        "optimiser": trainer.optimiser,
+        "generator": generator,
+        "draws": trainer.draws,
+    }
+    history = course.run(network, epoch, callback, changing)
     with torch.no_grad():
-        network.calibrate(images[:_CALIBRATED_MOST])
+        some = learned[:_CALIBRATED_MOST]
+        network.calibrate(pixels[some], context[some])
     return history
 
 
-def validate(network: SteerableNetwork, pixels: Tensor, beta: float, seed: int) -> float:
+def validate(
+    network: SteerableNetwork, pixels: Tensor, context: Tensor, cost: Cost, seed: int
+) -> float:
     """Loss per subimage, on the input's own scale, with frozen weights and fixed noise."""
     generator = Generator().manual_seed(seed)
-    weights, total = network.weights.square(), 0.0
+    total = 0.0
     with torch.no_grad():
-        for part in pixels.split(_AT_ONCE):
+        for part, given in zip(pixels.split(_AT_ONCE), context.split(_AT_ONCE), strict=True):
             a = network.weigh(network.likelihood.coefficients(part))
-            square = network.likelihood.squares(part) * weights
-            mean, log_variance, _ = network.look(a)
+            square = network.weigh_squares(network.likelihood.squares(part))
+            mean, log_variance, _ = network.look(a, given)
             noise = torch.randn(mean.shape, generator=generator).to(mean.device)
-            b = network.draw(mean + (log_variance / 2).exp() * noise)
+            b = network.draw(mean + (log_variance / 2).exp() * noise, given)
             found = network.likelihood.evidence(a, b, square, network.noise)
-            loss = _reconstruction(network, found, square) + beta * divergence(mean, log_variance)
-            total += float(loss.sum())
+            kl = kl_unit(mean, log_variance)
+            total += float((_reconstruction(network, found, square) + cost.of(kl)).sum())
     return total / len(pixels) + _log_scale(network)
 
 
 def batch_size(count: int) -> int:
     """Subimages to a step, of so many."""
     return min(max(count // _STEPS_PER_EPOCH, _BATCHES[0]), _BATCHES[1])
-
-
-def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Divergence ``(n,)`` of the posterior of content from a unit normal."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1)
 
 
 def _reconstruction(network: SteerableNetwork, found: Evidence, square: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ _RIDGE = 1e-3  # of the number of subimages
 _WIDTH = 1.5  # of the functions, in distances between neighbouring centres
 
 
-class Gauge(NamedTuple):
+class Alignment(NamedTuple):
     """How to put another model's latents into the first one's conventions.
 
     ``cells`` ``(m, k)`` are centres in the first one's content, with a ``turn`` ``(m,)`` and a
@@ -60,8 +60,8 @@ class _Parts(NamedTuple):
     content: np.ndarray
 
 
-def find(first: np.ndarray, other: np.ndarray, space: LatentSpace) -> Gauge:
-    """Learn the gauge from both models' latents ``(n, latents)`` of the same subimages."""
+def find(first: np.ndarray, other: np.ndarray, space: LatentSpace) -> Alignment:
+    """Learn the alignment from both models' latents ``(n, latents)`` of the same subimages."""
     mine, theirs = _parts(first, space), _parts(other, space)
     cells, cell = _clusters(mine.content)
     turn, move = np.zeros(len(cells)), np.zeros((len(cells), 2))
@@ -76,7 +76,7 @@ def find(first: np.ndarray, other: np.ndarray, space: LatentSpace) -> Gauge:
     values = _functions(theirs.content, centres, width)
     ridge = _RIDGE * len(values) * np.eye(values.shape[1])
     weights = np.linalg.solve(values.T @ values + ridge, values.T @ mine.content)
-    return Gauge(cells, turn, move, centres, np.array([width]), weights)
+    return Alignment(cells, turn, move, centres, np.array([width]), weights)
 
 
 def commonest(angles: np.ndarray) -> float:

@@ -1,0 +1,126 @@
+"""Conditions at the door: columns of the table by name, or arrays, which become columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dask.array as da
+import numpy as np
+import pandas as pd
+
+from hyperspy_rvae.lattice.table import pack
+from hyperspy_rvae.signals import record
+
+if TYPE_CHECKING:
+    from hyperspy_rvae.models import RVAE
+    from hyperspy_rvae.signals.latents import AtomLatents
+    from hyperspy_rvae.signals.subimages import AtomSubimages
+
+NAME = "condition"
+
+
+def condition_of(subimages: AtomSubimages, condition: Any) -> Any:
+    """Condition of each subimage, with the names of its columns.
+
+    Parameters
+    ----------
+    subimages
+        With a table, where columns are asked for.
+    condition
+        Name of a column of the table, or a list of names; or labels or values, row for row with
+        the atom axis. An array is called "condition", its columns "condition_1", .... A dask array
+        stays as it is.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column.
+    """
+    if condition is None or isinstance(condition, da.Array):
+        return condition
+    if isinstance(condition, str):
+        return _column(subimages, condition)
+    if _are_columns(subimages, condition):
+        return pd.concat([_column(subimages, name) for name in condition], axis=1)
+    if isinstance(condition, pd.DataFrame) or getattr(condition, "name", None) is not None:
+        return condition
+    values = np.asarray(condition)
+    if values.ndim != 2:
+        return pd.Series(condition if values.ndim else values[None], name=NAME)
+    return pd.DataFrame(values, columns=[f"{NAME}_{k + 1}" for k in range(values.shape[1])])
+
+
+def known_condition(subimages: AtomSubimages, model: RVAE, condition: Any) -> Any:
+    """Condition for a fitted model; if not given, the columns that it was fitted with.
+
+    Raises
+    ------
+    ValueError
+        If the model needs what neither is given nor in the table.
+    """
+    if condition is not None or model.condition_ is None:
+        return condition_of(subimages, condition)
+    names = list(model.condition_.names)
+    if not names or not record.has_table(subimages):
+        raise ValueError(
+            f"the model was fitted with a condition, {model.condition_}; give it: "
+            "encode(model, condition=...)."
+        )
+    missing = [name for name in names if name not in record.stored_table(subimages)]
+    if missing:
+        raise ValueError(
+            f"the model was fitted with a condition, {model.condition_}, and the table has no "
+            f"column {', '.join(map(repr, missing))}; add it to the table, or give "
+            "encode(model, condition=...)."
+        )
+    return condition_of(subimages, names[0] if len(names) == 1 else names)
+
+
+def check_condition(condition: Any, learned: Any) -> None:
+    """Refuse, before a training, conditions of which the share to learn from says nothing."""
+    from hyperspy_rvae.models import conditions
+
+    found = conditions.learn(learned)
+    if not isinstance(condition, da.Array):
+        try:
+            found.codes(condition)
+        except ValueError as error:
+            raise ValueError(f"{error}; raise max_subimages, or choose another seed.") from error
+
+
+def keep_condition(latents: AtomLatents, condition: Any) -> None:
+    """Put a condition that was given as an array into the table of the latents."""
+    if not isinstance(condition, pd.Series | pd.DataFrame) or not record.has_table(latents):
+        return
+    table, ids = record.stored_table(latents), record.atom_ids(latents)
+    new = [name for name in condition_names(condition) if name not in table or _is_ours(name)]
+    for name in new:
+        values = condition if isinstance(condition, pd.Series) else condition[name]
+        table[name] = pd.Series(values.to_numpy(), index=ids).reindex(table.index)
+    if new:
+        record.write(latents, "table", pack(table))
+
+
+def condition_names(condition: pd.Series | pd.DataFrame) -> list[str]:
+    """Names of the columns of a condition."""
+    return [condition.name] if isinstance(condition, pd.Series) else list(condition.columns)
+
+
+def _column(subimages: AtomSubimages, name: str) -> pd.Series:
+    table = record.listed_atoms(subimages)
+    if name not in table:
+        raise ValueError(
+            f"condition must be a column of the table or one entry an atom; there is no column "
+            f"{name!r}, there are {', '.join(table)}."
+        )
+    return table[name]
+
+
+def _are_columns(subimages: AtomSubimages, names: Any) -> bool:
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        return False
+    return record.has_table(subimages) and set(names) <= set(record.stored_table(subimages))
+
+
+def _is_ours(name: str) -> bool:
+    return name == NAME or name.startswith(f"{NAME}_")

@@ -1,0 +1,59 @@
+"""Two latents of every atom against each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from hyperspy_rvae.signals import record
+from hyperspy_rvae.signals.build import beside
+from hyperspy_rvae.signals.manifold import reaching
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from hyperspy_rvae.signals.latents import AtomLatents
+
+
+def draw_latent_space(
+    latents: AtomLatents,
+    column: str | None,
+    names: tuple[str, str] | None,
+    ax: Axes | None,
+    options: dict[str, Any],
+) -> Axes:
+    """Draw latents as points; as ``AtomLatents.plot_latent_space``."""
+    from hyperspy_rvae.plotting.latent_space import plot_latent_space
+
+    table = _table(latents)
+    if names is None:
+        content = [name for name in latents.columns if not name.endswith("_std")]
+        names = (reaching(table, content) * 2)[:2]  # a single one against itself
+    if column is None:
+        column = _labels(latents, table)
+    wanted = [*names, *([] if column is None else [column])]
+    missing = [name for name in wanted if name not in table]
+    if missing or len(names) != 2:
+        raise ValueError(
+            f"two latents and at most one column are needed, got {wanted}; there are "
+            f"{', '.join(table)}."
+        )
+    x, y = (table[name].to_numpy() for name in names)
+    colours = None if column is None else table[column].to_numpy()
+    return plot_latent_space(np.stack([x, y], 1), colours, column, names=names, ax=ax, **options)
+
+
+def _table(latents: AtomLatents) -> pd.DataFrame:
+    if record.has_table(latents):
+        return latents.to_dataframe()
+    ids = record.atom_ids(latents)
+    return beside(pd.DataFrame(index=ids), np.asarray(latents.data), latents.columns)
+
+
+def _labels(latents: AtomLatents, table: pd.DataFrame) -> str | None:
+    known = latents.model.condition_
+    if known is None or not known.names or known.names[0] not in table:
+        return None
+    return known.names[0]

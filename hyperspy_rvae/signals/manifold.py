@@ -1,0 +1,84 @@
+"""What a model makes of its content latents, one picture for each thing that it is told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from hyperspy_rvae.signals import record
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from hyperspy_rvae.models import RVAE
+    from hyperspy_rvae.signals.latents import AtomLatents
+
+_MOST = 8  # pictures
+
+
+def draw_manifolds(
+    latents: AtomLatents, size: int, condition: Any, ax: Axes | None, options: dict[str, Any]
+) -> Axes | np.ndarray:
+    """Draw decoded grids; as ``AtomLatents.plot_manifold``."""
+    from hyperspy_rvae.plotting.canvas import row_of_axes
+    from hyperspy_rvae.plotting.manifold import plot_manifold
+
+    model = latents.model
+    names, across, up, grid = _grid(latents, model, size)
+    if ax is not None and condition is None and model.condition_ is not None:
+        condition = model.condition_.usual
+    shown = _shown(model, condition)
+    axes = [ax] if len(shown) == 1 else row_of_axes(len(shown))
+    for place, (title, given) in enumerate(shown):
+        given = [given] * len(grid) if np.ndim(given) else given
+        images = model.inverse_transform(grid.to_numpy(), condition=given)
+        images = images.reshape(len(up), len(across), *images.shape[1:])
+        drawn = plot_manifold(images, across, up, names=names, ax=axes[place], **options)
+        drawn.set_title(title)
+    return drawn if len(shown) == 1 else axes
+
+
+def reaching(values: pd.DataFrame, names: list[str]) -> list[str]:
+    """Names of the content latents, those that vary first."""
+    content = [name for name in names if name[0] == "z" and name in values]
+    return sorted(content, key=lambda name: np.ptp(values[name]) == 0)
+
+
+def _grid(
+    latents: AtomLatents, model: RVAE, size: int
+) -> tuple[list[str], np.ndarray, np.ndarray, pd.DataFrame]:
+    # Names of two content latents, quantiles of either, and rows of latents for all of both.
+    record.atom_ids(latents)
+    values = pd.DataFrame(np.asarray(latents.data), columns=latents.columns)
+    content = [name for name in model.latent_names_ if name[0] == "z"]
+    missing = [name for name in content if name not in values]
+    if missing:
+        raise ValueError(
+            f"the content latents {', '.join(missing)} were cut off; plot before slicing them."
+        )
+    names = reaching(values, content)[:2]
+    steps = np.linspace(0.01, 0.99, size)
+    across = values[names[0]].quantile(steps).to_numpy()
+    up = values[names[1]].quantile(steps).to_numpy() if len(names) > 1 else np.zeros(1)
+    grid = pd.DataFrame(0.0, index=range(len(up) * size), columns=list(model.latent_names_))
+    grid[content] = values[content].median().to_numpy()
+    grid[names[0]] = np.tile(across, len(up))
+    if len(names) > 1:
+        grid[names[1]] = np.repeat(up, size)
+    return names, across, up, grid
+
+
+def _shown(model: RVAE, condition: Any) -> list[tuple[str, Any]]:
+    # Titles, and the condition of each picture.
+    known = model.condition_
+    if known is None or condition is not None:
+        return [("", condition)]
+    name = known.names[0] if known.names else "condition"
+    if hasattr(known, "labels"):
+        return [(f"{name}: {label}", label) for label in known.labels[:_MOST]]
+    if known.width > 1:
+        return [("", known.location)]
+    steps = [known.location[0] + k * known.scale[0] for k in (-1, 0, 1)]
+    return [(f"{name}: {value:.3g}", value) for value in steps]
