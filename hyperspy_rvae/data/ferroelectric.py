@@ -29,7 +29,7 @@ def ferroelectric(
     thickness_nm: float = 20.0,
     brightness: float = 0.4,
     jitter_px: float = 0.05,
-    dose: float = 200.0,
+    dose: float = 400.0,
     seed: int = 0,
 ) -> tuple[AtomLatticeImage, pd.DataFrame]:
     """Perovskite [001] with domains of four polarizations, in a foil that is bent.

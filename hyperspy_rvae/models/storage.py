@@ -19,7 +19,7 @@ from hyperspy_rvae.models.latents import LatentSpace
 from hyperspy_rvae.models.nets import HIDDEN, Network
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 
-_MOST_NUMBERS = 2**28  # 1 GB; far above any window that a subimage could have
+_MOST_NUMBERS = 2**26  # 256 MB; far above any window that a subimage could have
 _LOWEST_BAND = 0.1  # radians per pixel
 _MOST_CELLS = 1000
 _FILE_KEYS = {"configuration", "weights"}
@@ -216,7 +216,8 @@ def _tensor(name: str, values: Any, like: torch.Tensor) -> torch.Tensor:
     array = np.asarray(values)
     if array.dtype.kind not in "iuf":
         raise ValueError(_unfit(f"{name} must hold real numbers, got {array.dtype}"))
-    tensor = torch.from_numpy(array.astype(np.float64)).to(like.dtype)
+    with np.errstate(over="ignore"):
+        tensor = torch.from_numpy(array.astype(like.numpy(force=True).dtype))
     if not bool(torch.isfinite(tensor).all()):
         raise ValueError(_unfit(f"{name} must hold finite numbers"))
     return tensor

@@ -19,6 +19,7 @@ from hyperspy_rvae.signals.conditions import (
     known_condition,
 )
 from hyperspy_rvae.signals.frames import wants_progress
+from hyperspy_rvae.signals.reading import movie_of_windows, naming_frames
 from hyperspy_rvae.subimages.stack import take
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def fit_and_encode(
     rows = drawn(len(windows), max_subimages, model.seed)
     windows = windows if rows is None else take(windows, rows)
     if isinstance(windows, da.Array):
-        windows = compute([windows], show=show)[0]
+        with naming_frames(movie_of_windows(windows)):
+            windows = compute([windows], show=show)[0]
     with tqdm(
         total=parameters.get("epochs"), desc="training", unit="epoch", disable=not show
     ) as bar:
