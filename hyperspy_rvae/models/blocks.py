@@ -97,7 +97,7 @@ def encode(X: da.Array, condition: Any, encode_block: Encode, latents: int) -> d
     Parameters
     ----------
     X
-        Subimages, shape ``(n, height, width)`` or ``(n, height * width)``.
+        Subimages, shape ``(n, height, width)``, ``(n, channels, height, width)`` or flattened.
     condition
         None, or what belongs to each of them, shape ``(n,)`` or ``(n, k)``; of a dask array, blocks
         are computed with those of X.
@@ -116,7 +116,7 @@ def encode(X: da.Array, condition: Any, encode_block: Encode, latents: int) -> d
         _encode_block,
         "nl",
         X.rechunk(dict.fromkeys(range(1, X.ndim), -1)),
-        "nyx"[: X.ndim],
+        "nyxc"[: X.ndim],
         *beside,
         new_axes={"l": 2 * latents},
         dtype=np.float32,

@@ -23,6 +23,7 @@ _WIDEST_PRIOR = 1e4  # px
 def check_parameters(parameters: Mapping[str, Any]) -> None:
     """Refuse parameters of an estimator that have no meaning."""
     _check_count("latent_dim", parameters["latent_dim"])
+    _check_count("n_models", parameters["n_models"], "; 1 trains a single model")
     if parameters["batch_size"] is not None:
         _check_count("batch_size", parameters["batch_size"], "; None takes what suits the data")
     for name in ("epochs", "patience"):
@@ -165,15 +166,21 @@ def choose_device(device: str | None) -> torch.device:
     return torch.device(device or "cpu")
 
 
-def check_new_subimages(X: Any) -> tuple[np.ndarray, tuple[int, int]]:
-    """Subimages to learn from, ``(n, h, w)`` or flattened squares, and their window's shape.
+def check_new_subimages(X: Any) -> tuple[np.ndarray, tuple[int, int], int]:
+    """Subimages to learn from and their window's shape.
+
+    Parameters
+    ----------
+    X
+        Shape ``(n, h, w)``, ``(n, channels, h, w)`` or, flattened squares, ``(n, h * h)``.
 
     Returns
     -------
-    X, window
-        The array, flattened to ``(n, h * w)``, and ``(h, w)``.
+    X, window, channels
+        The array, flattened to ``(n, channels * h * w)``, ``(h, w)``, and how many channels.
     """
     X = _numeric("X", X)
+    channels = X.shape[1] if X.ndim == 4 else 1
     if X.ndim == 2:
         side = math.isqrt(X.shape[1])
         if side * side != X.shape[1]:
@@ -182,10 +189,10 @@ def check_new_subimages(X: Any) -> tuple[np.ndarray, tuple[int, int]]:
                 "give windows that are not square as (n, height, width)"
             )
         window = (side, side)
-    elif X.ndim == 3:
-        window = (X.shape[1], X.shape[2])
+    elif X.ndim in (3, 4) and channels:
+        window = (X.shape[-2], X.shape[-1])
     else:
-        raise ValueError(_wrong_dimensions(X.shape, "(n, height, width) or (n, height * width)"))
+        raise ValueError(_wrong_dimensions(X.shape))
     if min(window) < SMALLEST_WINDOW:
         raise ValueError(
             f"windows must be at least {SMALLEST_WINDOW} px high and wide, got {window}; a window "
@@ -206,7 +213,7 @@ def check_new_subimages(X: Any) -> tuple[np.ndarray, tuple[int, int]]:
             f"the subimages must differ, got one window {len(X)} times; look at the positions "
             "that they were cut at"
         )
-    return X, window
+    return X, window, channels
 
 
 def check_decoder(decoder: str, window: tuple[int, int]) -> None:
@@ -218,20 +225,25 @@ def check_decoder(decoder: str, window: tuple[int, int]) -> None:
         )
 
 
-def check_subimages(X: Any, window: tuple[int, int]) -> np.ndarray:
-    """Subimages of a known window, flattened to ``(n, h * w)``."""
+def check_subimages(X: Any, window: tuple[int, int], channels: int) -> np.ndarray:
+    """Subimages of a known window, flattened to ``(n, channels * h * w)``."""
     X = _numeric("X", X)
-    check_window(X.shape, window)
-    return _finite("X", X).reshape(len(X), math.prod(window))
+    check_window(X.shape, window, channels)
+    return _finite("X", X).reshape(len(X), channels * math.prod(window))
 
 
-def check_window(shape: tuple[int, ...], window: tuple[int, int]) -> None:
-    """Refuse subimages of another shape than ``(n, *window)``, or the same flattened."""
-    if len(shape) not in (2, 3):
-        raise ValueError(_wrong_dimensions(shape, "(n, height, width) or (n, height * width)"))
-    if shape[1:] not in (window, (math.prod(window),)):
+def check_window(shape: tuple[int, ...], window: tuple[int, int], channels: int) -> None:
+    """Refuse subimages of another shape than ``(n, channels, *window)``.
+
+    They may be flattened, and a single channel needs no axis.
+    """
+    if len(shape) not in (2, 3, 4):
+        raise ValueError(_wrong_dimensions(shape))
+    whole = (channels, *window)
+    fitted = window if channels == 1 else whole
+    if shape[1:] not in (fitted, whole, (math.prod(whole),)):
         raise ValueError(
-            f"X has windows of shape {shape[1:]}, and the model was fitted to {window}; "
+            f"X has windows of shape {shape[1:]}, and the model was fitted to {fitted}; "
             "cut windows of that size, or fit a model to these"
         )
 
@@ -276,8 +288,11 @@ def _finite(name: str, values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _wrong_dimensions(shape: tuple[int, ...], needed: str) -> str:
-    return f"X must be of shape {needed}, got {shape}; reshape it, one subimage to a row"
+def _wrong_dimensions(shape: tuple[int, ...]) -> str:
+    return (
+        "X must be of shape (n, height, width), (n, channels, height, width) or "
+        f"(n, height * width), got {shape}; reshape it, one subimage to a row"
+    )
 
 
 def _check_count(name: str, value: Any, otherwise: str = "") -> None:

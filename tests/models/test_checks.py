@@ -33,7 +33,9 @@ def no_work(monkeypatch):
         (GOOD.astype(str), TypeError, "real numbers"),
         (GOOD.astype(object), TypeError, "real numbers"),
         (GOOD[0, 0], ValueError, r"got \(7,\)"),
-        (GOOD[None], ValueError, r"\(n, height, width\)"),
+        (GOOD[None, None], ValueError, r"\(n, height, width\)"),
+        (GOOD[:, :0, None], ValueError, r"\(n, channels, height, width\)"),
+        (GOOD[None], ValueError, "at least 10 subimages to learn from, got 1;"),
         (np.float64(3), ValueError, r"got \(\)"),
         (GOOD.reshape(12, 42), ValueError, "rows of 42 pixels"),
         (with_one(np.nan), ValueError, "got 1 NaN or infinite values of 504"),
@@ -131,7 +133,7 @@ def test_subimages_of_another_window(quick, method):
     with pytest.raises(ValueError, match="fitted to"):
         call(np.zeros((3, 62)))
     with pytest.raises(ValueError, match="one subimage to a row"):
-        call(np.zeros((7, 9))[None, None])
+        call(np.zeros((1, 1, 1, 7, 9)))
     with pytest.raises(ValueError, match="NaN"):
         call(np.full((3, 7, 9), np.nan))
     with pytest.raises(ValueError, match="complex"):

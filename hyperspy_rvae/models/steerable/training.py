@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from hyperspy_rvae.models.checkpoint import Stateful
-from hyperspy_rvae.models.course import Callback, Course, Plan, Record
+from hyperspy_rvae.models.course import Callback, Course, Plan, Record, noise_record
 from hyperspy_rvae.models.divergence import Cost, kl_unit
 from hyperspy_rvae.models.steerable.likelihood import Evidence
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
@@ -50,8 +50,8 @@ class Samples:
     def __init__(self, network: SteerableNetwork, pixels: Tensor, context: Tensor) -> None:
         self.likelihood = network.likelihood
         self.pixels, self.context = pixels, context
-        self.square = pixels.square().sum(1)
-        numbers = len(pixels) * self.likelihood.functions[..., 0].numel()
+        self.square = self.likelihood.squares(pixels)
+        numbers = len(pixels) * self.likelihood.functions[..., 0].numel() * network.channels
         self.stored: Tensor | None = None
         if numbers <= _STORED_MOST:
             parts = [self.likelihood.coefficients(part) for part in pixels.split(_AT_ONCE)]
@@ -177,7 +177,7 @@ class Trainer:
             "loss": reconstruction + cost,
             "reconstruction": reconstruction,
             "divergence": divergence,
-            "noise_variance": float(self.network.noise_variance) * float(self.network.scale) ** 2,
+            **noise_record(self.network.noise_variance, self.network.scale),
         }
 
     def step(self) -> tuple[float, float, float]:
@@ -192,13 +192,13 @@ class Trainer:
         cells = None if cells is None else cells.to(device)
         context = self.samples.context[rows]
         mean, log_variance = self.network.read(
-            self.samples.at(rows, place), context, self._turns(len(rows))
+            self.network.weigh(self.samples.at(rows, place)), context, self._turns(len(rows))
         )
         noise = torch.randn(mean.shape, generator=self.generator).to(device)
         content = mean + (log_variance / 2).exp() * noise
         b = self.network.draw(content, context)
-        a, square = self.samples.coefficients(rows, cells), self.samples.square[rows]
-        s2 = float(self.network.noise_variance)
+        a = self.network.weigh(self.samples.coefficients(rows, cells))
+        square, s2 = self.network.weigh_squares(self.samples.square[rows]), self.network.noise
         with torch.no_grad():
             found = likelihood.evidence(a, b, square, s2, cells)
             motions = likelihood.motions(b)
@@ -212,7 +212,7 @@ class Trainer:
         if self.taken % _STILL_EVERY == 1:
             objective = objective + self._moving(content, context, b, motions)
         objective.mean().backward()
-        steepest = _GRADIENT_NORM * likelihood.size
+        steepest = _GRADIENT_NORM * likelihood.size * likelihood.channels
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), steepest)
         self.optimiser.step()
         self.taken += 1
@@ -245,10 +245,10 @@ class Trainer:
     def _note(
         self, rows: Tensor, found: Evidence, square: Tensor, kl: Tensor
     ) -> tuple[float, float, float]:
-        self.draws.note(rows, found.error.cpu(), found.place.cpu())
+        self.draws.note(rows, found.error.sum(1).cpu(), found.place.cpu())
         even = slice(self.draws.even)
         reconstruction = _reconstruction(self.network, found, square)[even]
-        self.network.learn_noise(found.error[even].mean() / self.network.likelihood.size)
+        self.network.learn_noise(found.error[even].mean(0) / self.network.likelihood.size)
         cost = self.plan.cost.of(kl[even])
         return float(reconstruction.mean()), float(kl[even].sum(1).mean()), float(cost.mean())
 
@@ -329,14 +329,15 @@ def validate(
 ) -> float:
     """Loss per subimage, on the input's own scale, with frozen weights and fixed noise."""
     generator = Generator().manual_seed(seed)
-    s2, total = float(network.noise_variance), 0.0
+    total = 0.0
     with torch.no_grad():
         for part, given in zip(pixels.split(_AT_ONCE), context.split(_AT_ONCE), strict=True):
-            a, square = network.likelihood.coefficients(part), part.square().sum(1)
+            a = network.weigh(network.likelihood.coefficients(part))
+            square = network.weigh_squares(network.likelihood.squares(part))
             mean, log_variance, _ = network.look(a, given)
             noise = torch.randn(mean.shape, generator=generator).to(mean.device)
             b = network.draw(mean + (log_variance / 2).exp() * noise, given)
-            found = network.likelihood.evidence(a, b, square, s2)
+            found = network.likelihood.evidence(a, b, square, network.noise)
             kl = kl_unit(mean, log_variance)
             total += float((_reconstruction(network, found, square) + cost.of(kl)).sum())
     return total / len(pixels) + _log_scale(network)
@@ -348,10 +349,11 @@ def batch_size(count: int) -> int:
 
 
 def _reconstruction(network: SteerableNetwork, found: Evidence, square: Tensor) -> Tensor:
-    s2, size = float(network.noise_variance), network.likelihood.size
-    return square / (2 * s2) - found.log + size / 2 * math.log(2 * math.pi * s2)
+    size, noise = network.likelihood.size, network.noise_variance.tolist()
+    normaliser = sum(size / 2 * math.log(2 * math.pi * s2) for s2 in noise)
+    return square.sum(1) / (2 * network.noise) - found.log + normaliser
 
 
 def _log_scale(network: SteerableNetwork) -> float:
     # Jacobian of the standardisation.
-    return network.likelihood.size * math.log(float(network.scale))
+    return network.likelihood.size * sum(map(math.log, network.scale.tolist()))
