@@ -31,8 +31,8 @@ class Alignment(NamedTuple):
 
     ``cells`` ``(m, k)`` are centres in the first one's content, with a ``turn`` ``(m,)``, a
     ``growth`` ``(m,)`` and a ``move`` ``(m, 2)``, in the content's own frame; ``centres``
-    ``(l, k)`` lie in the other's content and belong to Gaussians of a ``width`` ``(1,)``, whose ``weights``
-    ``(l + k + 1, k)``, with those of content itself and of one, give the first one's.
+    ``(l, k)`` lie in the other's content and belong to Gaussians of a ``width`` ``(1,)``, whose
+    ``weights`` ``(l + k + 1, k)``, with those of content itself and of one, give the first one's.
     """
 
     cells: np.ndarray
