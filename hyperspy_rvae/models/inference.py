@@ -12,7 +12,7 @@ from torch import nn
 
 from hyperspy_rvae.models.divergence import BOUND
 from hyperspy_rvae.models.nets import Network
-from hyperspy_rvae.models.scaling import standardise
+from hyperspy_rvae.models.scaling import restore, standardise
 from hyperspy_rvae.models.steerable import training as steerable
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 from hyperspy_rvae.models.threads import share
@@ -36,7 +36,7 @@ def encode(
     What the networks are given beside them is the context ``(n, c)``.
     """
     network = _on(network, device)
-    location, scale = float(network.location), float(network.scale)
+    location, scale = _units(network)
     mean = np.empty((len(pixels), len(network.space.names)), np.float32)
     std = np.empty_like(mean)
 
@@ -55,14 +55,14 @@ def decode(
 ) -> np.ndarray:
     """Pixels ``(n, p)`` on the input's scale, of latents ``(n, latents)``."""
     network = _on(network, device)
-    location, scale = float(network.location), float(network.scale)
-    pixels = np.empty((len(values), math.prod(network.window)), np.float32)
+    location, scale = _units(network)
+    pixels = np.empty((len(values), network.channels * math.prod(network.window)), np.float32)
 
     @torch.inference_mode()
     def part(rows: slice) -> None:
         latents, given = (torch.from_numpy(part[rows]).to(device) for part in (values, context))
         decoded = network.decode(latents, given).numpy(force=True)
-        pixels[rows] = decoded.astype(np.float64) * scale + location
+        pixels[rows] = restore(decoded, location, scale)
 
     share(part, _slices(len(values), _DECODED_AT_ONCE))
     return pixels
@@ -90,7 +90,7 @@ def evidence(
 ) -> float:
     """Mean evidence lower bound of pixels ``(n, p)`` in nats, on the input's scale."""
     network = _on(network, device)
-    standard = standardise(pixels, float(network.location), float(network.scale))
+    standard = standardise(pixels, *_units(network))
     images, given = torch.from_numpy(standard).to(device), torch.from_numpy(context).to(device)
     if isinstance(network, SteerableNetwork):
         return -steerable.validate(network, network.seen(images), given, BOUND, seed=_SEED)
@@ -116,6 +116,10 @@ def measure_spread(
         length = abs(np.exp(1j * values[:, 0]).mean())
         spread[0] = min(math.sqrt(-2 * math.log(max(length, 1e-6))), _WIDEST_TURN)
     network.spread.copy_(torch.from_numpy(spread))
+
+
+def _units(network: AnyNetwork) -> tuple[np.ndarray, np.ndarray]:
+    return network.location.numpy(force=True), network.scale.numpy(force=True)
 
 
 def _slices(count: int, size: int) -> list[slice]:

@@ -33,16 +33,20 @@ class Encoder(nn.Module):
     orders: Tensor
     back: Tensor
 
-    def __init__(self, height: int, width: int, space: LatentSpace, context: int) -> None:
+    def __init__(
+        self, height: int, width: int, space: LatentSpace, context: int, channels: int = 1
+    ) -> None:
         super().__init__()
         self.space = space
         self.vectors = space.rotation + space.translation
         outputs = 2 * self.vectors + space.scale + space.content + len(space.names)
-        self.first = skip_init(nn.Linear, height * width, HIDDEN)
+        self.first = skip_init(nn.Linear, channels * height * width, HIDDEN)
         self.second = skip_init(nn.Linear, HIDDEN + context, HIDDEN)
         self.last = skip_init(nn.Linear, HIDDEN, outputs)
         turns = slice(None) if space.turns_freely else slice(1)
         orders, back = exact_turns(height, width)
+        starts = torch.arange(channels).repeat_interleave(height * width) * (height * width)
+        orders = orders.repeat(1, channels) + starts
         self.register_buffer("orders", orders[turns], persistent=False)
         self.register_buffer("back", back[turns], persistent=False)
 
@@ -82,7 +86,7 @@ class Encoder(nn.Module):
 
 
 class SpatialDecoder(nn.Module):
-    """Value of one pixel from where it lies in the content's frame and what the content is.
+    """Values of one pixel from where it lies in the content's frame and what the content is.
 
     Two layers of 128 units (tanh), as in Bepler et al. (2019). The pose acts on the weights of
     the first layer, one small matrix per window, and not on each pixel's position. In training
@@ -91,13 +95,13 @@ class SpatialDecoder(nn.Module):
 
     pixels: Tensor
 
-    def __init__(self, height: int, width: int, inputs: int) -> None:
+    def __init__(self, height: int, width: int, inputs: int, channels: int = 1) -> None:
         super().__init__()
         self.reach = max(height, width) / 2
         self.position = skip_init(nn.Linear, 2, HIDDEN)
         self.content = skip_init(nn.Linear, inputs, HIDDEN, bias=False)
         self.second = skip_init(nn.Linear, HIDDEN, HIDDEN)
-        self.last = skip_init(nn.Linear, HIDDEN, 1)
+        self.last = skip_init(nn.Linear, HIDDEN, channels)
         self.register_buffer("pixels", pixel_grid(height, width), persistent=False)
 
     def start(self, generator: Generator) -> None:
@@ -113,7 +117,7 @@ class SpatialDecoder(nn.Module):
             self.position.bias.copy_(-(edges * place).sum(1))
 
     def forward(self, latents: Latents, context: Tensor) -> Tensor:
-        """Pixels ``(n, p)``."""
+        """Pixels ``(n, C * p)``, channel by channel."""
         scale = latents.scale.clamp(min=_SMALLEST_SCALE)
         turn, offset = canonical_frame(latents.angle, latents.shift / self.reach, scale)
         weight = self.position.weight @ turn
@@ -127,15 +131,15 @@ class SpatialDecoder(nn.Module):
             with torch.autocast("cpu", torch.bfloat16):  # positions need more digits, units do not
                 hidden = self.second(hidden.to(torch.bfloat16).tanh_()).tanh_()
                 shown = self.last(hidden).float()
-        return shown.view(len(turn), -1)
+        return shown.view(len(turn), -1, shown.shape[-1]).mT.flatten(1)
 
 
 class Network(nn.Module):
     """Encoder and decoder, and the numbers learned beside them, each of one dimension.
 
-    ``location`` and ``scale`` standardise the pixels, ``noise_variance`` is that of a
-    standardised pixel, and ``spread`` says how far the latents reach. Encoder and decoder are
-    given a ``context`` ``(n, c)`` of so many numbers, or none.
+    ``location`` and ``scale`` standardise the pixels of each channel, ``noise_variance`` is that
+    of a standardised pixel, and ``spread`` says how far the latents reach. Encoder and decoder
+    are given a ``context`` ``(n, c)`` of so many numbers, or none.
     """
 
     location: Tensor
@@ -143,15 +147,17 @@ class Network(nn.Module):
     noise_variance: Tensor
     spread: Tensor
 
-    def __init__(self, window: tuple[int, int], space: LatentSpace, context: int = 0) -> None:
+    def __init__(
+        self, window: tuple[int, int], space: LatentSpace, context: int = 0, channels: int = 1
+    ) -> None:
         super().__init__()
-        self.window, self.space, self.context = window, space, context
-        self.encoder = Encoder(*window, space, context)
-        self.decoder = SpatialDecoder(*window, space.content + context)
+        self.window, self.space, self.context, self.channels = window, space, context, channels
+        self.encoder = Encoder(*window, space, context, channels)
+        self.decoder = SpatialDecoder(*window, space.content + context, channels)
         # A faint contrast on a high pedestal needs double precision.
-        self.register_buffer("location", torch.zeros(1, dtype=torch.float64))
-        self.register_buffer("scale", torch.ones(1, dtype=torch.float64))
-        self.register_buffer("noise_variance", torch.ones(1))
+        self.register_buffer("location", torch.zeros(channels, dtype=torch.float64))
+        self.register_buffer("scale", torch.ones(channels, dtype=torch.float64))
+        self.register_buffer("noise_variance", torch.ones(channels))
         self.register_buffer("spread", torch.ones(len(space.names)))
 
     def start(self, generator: Generator) -> None:

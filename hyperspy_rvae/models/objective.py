@@ -21,7 +21,10 @@ _NODES = 32  # of Gauss-Hermite quadrature
 
 
 class Bound(NamedTuple):
-    """What the bound is made of, each ``(n,)``, divergences of the content ``(n, k)``."""
+    """What the bound is made of, each ``(n,)``.
+
+    The errors are those of each channel, ``(n, C)``, and divergences of the content ``(n, k)``.
+    """
 
     squared_error: Tensor
     reconstruction: Tensor
@@ -81,12 +84,12 @@ def gaussian_nll(squared_error: Tensor, noise_variance: Tensor, pixels: int) -> 
     Parameters
     ----------
     squared_error
-        Sum over each window's ``pixels``, shape ``(n,)``.
+        Sum over each window's ``pixels``, shape ``(n, channels)``.
     noise_variance
-        Of one pixel.
+        Of one pixel, shape ``(channels,)``.
     """
     normaliser = pixels * torch.log(2 * math.pi * noise_variance)
-    return 0.5 * (squared_error / noise_variance + normaliser)
+    return (0.5 * (squared_error / noise_variance + normaliser)).sum(-1)
 
 
 def divergence(network: Network, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,7 +117,7 @@ def _turn_divergence(mean: Tensor, std: Tensor, prior_std: float | None) -> Tens
 
 
 def bound(network: Network, pixels: Tensor, context: Tensor, generator: Generator) -> Bound:
-    """Negative evidence lower bound of standardised pixels ``(n, p)``, by one draw of the latents.
+    """Negative evidence lower bound of standardised pixels, by one draw of the latents.
 
     Kingma and Welling (2014), with the reparameterised posterior; the noise is drawn on the CPU,
     so that it is the same on every device.
@@ -122,6 +125,7 @@ def bound(network: Network, pixels: Tensor, context: Tensor, generator: Generato
     mean, std = network.encode(pixels, context)
     noise = torch.randn(mean.shape, generator=generator).to(mean.device)
     shown = network.decode(mean + std * noise, context)
-    squared_error = (shown - pixels).square().sum(-1)
-    reconstruction = gaussian_nll(squared_error, network.noise_variance, pixels.shape[-1])
+    square = (shown - pixels).square().unflatten(1, (network.channels, -1))
+    squared_error = square.sum(-1)
+    reconstruction = gaussian_nll(squared_error, network.noise_variance, square.shape[-1])
     return Bound(squared_error.detach(), reconstruction, *divergence(network, mean, std))

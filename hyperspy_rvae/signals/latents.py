@@ -50,7 +50,7 @@ class AtomLatents(Signal1D):
         """Names of the latents, in order."""
         names = record.read(self, "latents")
         if isinstance(names, str):
-            raise ValueError(names)
+            raise ValueError(f"the names of these latents are lost: {names:.300}")
         index = record.whole_axis(self.axes_manager.signal_axes[0], "latent")
         if not isinstance(names, (list, tuple)) or not 0 <= index.min() <= index.max() < len(names):
             raise ValueError(

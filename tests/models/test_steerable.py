@@ -162,7 +162,7 @@ def test_gradient_of_the_evidence_by_autograd(known, content, some):
     log = torch.logsumexp(joint.flatten(1), 1)
     (truth,) = torch.autograd.grad(log.sum(), b)
     with torch.no_grad():
-        found = likelihood.evidence(a, b, pixels.square().sum(1), S2, cells)
+        found = likelihood.evidence(a, b, likelihood.squares(pixels), S2, cells)
     torch.testing.assert_close(found.log, log.detach(), rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(found.gradient / S2, truth, rtol=1e-3, atol=1e-3)
 
@@ -225,11 +225,11 @@ def test_noise_and_band():
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.5, (400, 20, 20))
     smooth = ndimage.gaussian_filter(rng.normal(0, 8, (400, 20, 20)), (0, 2, 2))
-    found = spectrum.measure(noise + smooth)
+    found = spectrum.measure((noise + smooth)[:, None])
     assert found.noise == pytest.approx(0.25, rel=0.1)
     assert found.signal == pytest.approx(smooth.var(), rel=0.1)
     assert 0.8 < found.band < 1.6
-    assert spectrum.measure(noise).signal < 0.01
+    assert spectrum.measure(noise[:, None]).signal < 0.01
 
 
 def test_threads_are_given_back():
@@ -243,7 +243,7 @@ def test_threads_are_given_back():
 
 
 def test_nothing_beyond_the_noise(dumbbells):
-    assert NOISE**2 * 0.9 < spectrum.measure(dumbbells.images).noise < NOISE**2 * 1.3
+    assert NOISE**2 * 0.9 < spectrum.measure(dumbbells.images[:, None]).noise < NOISE**2 * 1.3
 
 
 def test_windows_too_large():

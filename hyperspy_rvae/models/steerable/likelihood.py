@@ -8,7 +8,8 @@ on a support of pixels that is the same for all poses. Both terms are Fourier se
 correlation ``<x, f>`` with the harmonics ``sum_d conj(a_md) b_md``, where a are the coefficients
 of x about the point s, in functions enlarged by k; the energy ``E``, of f on the support, with
 few harmonics, since the support is a disc that is seen from s. One Fourier sum turns them into all
-angles.
+angles. Channels are parts of x, f, a and b, in units in which their noise is the same, and all
+sums go over them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch.nn.functional import one_hot
 
 from hyperspy_rvae.models.geometry import pixel_grid
 from hyperspy_rvae.models.latents import LatentSpace
+from hyperspy_rvae.models.steerable import channels as channel
 from hyperspy_rvae.models.steerable import poses
 from hyperspy_rvae.models.steerable.basis import Basis, generators, polar_grid, taper
 
@@ -35,9 +37,10 @@ class Evidence(NamedTuple):
     """What the data say about content b, all poses considered.
 
     ``log`` ``(n,)`` is ``log sum exp(l + log prior)`` but for the terms without b; ``error``
-    ``(n,)`` the squared error that the posterior expects; ``gradient`` ``(n, 2 D)`` is
-    ``s2 d log / d b``; ``place`` ``(n,)`` the index of the likeliest; ``offset`` ``(n, 2)`` or
-    ``(n, 3)`` the mean place in the content's own frame; ``turn`` ``(n,)`` the mean sine of the
+    ``(n, C)`` the squared error in each channel that the posterior expects; ``gradient``
+    ``(n, 2 D)`` is ``s2 d log / d b``; ``place`` ``(n,)`` the index of the likeliest; ``offset``
+    ``(n, 2)`` or ``(n, 3)`` the mean place in the content's own frame; ``turn`` ``(n,)`` the mean
+    sine of the
     angle.
     """
 
@@ -72,8 +75,11 @@ class Likelihood(nn.Module):
     waves: Tensor
     cover: Tensor
 
-    def __init__(self, window: tuple[int, int], space: LatentSpace, basis: Basis) -> None:
+    def __init__(
+        self, window: tuple[int, int], space: LatentSpace, basis: Basis, channels: int = 1
+    ) -> None:
         super().__init__()
+        self.channels = channels
         self.aligned = space.prior.angle is not None
         grid = pixel_grid(*window)
         self.support = grid.square().sum(1).sqrt() <= min(window) / 2
@@ -93,16 +99,16 @@ class Likelihood(nn.Module):
             "prior": poses.log_prior(places, angles, space),
             "prior_std": poses.prior_std(space),
             "functions": functions,
-            "gram": functions @ functions.transpose(0, 2, 1),
+            "gram": channel.among(functions @ functions.transpose(0, 2, 1), channels),
             "span": span,
             "in_span": in_span,
-            "generators": generators(basis)[: places.shape[1]],
-            "taper": taper(basis, min(window) / 2),
-            "orders": orders,
-            "members": members,
-            "sectors": (polar[1][0] / (math.pi / 3)) // 1 % 2,
+            "generators": channel.among(generators(basis)[: places.shape[1]], channels),
+            "taper": channel.among(taper(basis, min(window) / 2), channels),
+            "orders": orders.repeat(channels),
+            "members": members.repeat(channels, 1),
+            "sectors": np.tile((polar[1][0] / (math.pi / 3)) // 1 % 2, channels),
             "series": torch.cat([turns.cos(), turns.sin()]),
-            **_energy(basis, *polar),
+            **_energy(basis, *polar, channels),
         }
         for name, value in known.items():
             tensor = torch.as_tensor(value)
@@ -111,12 +117,21 @@ class Likelihood(nn.Module):
 
     @property
     def size(self) -> int:
-        """Number of pixels of the support."""
+        """Number of pixels of the support in each channel."""
         return self.functions.shape[2]
 
     def coefficients(self, pixels: Tensor) -> Tensor:
         """Coefficients a, ``(n, S, 2 D)``, of the support's pixels about each place."""
-        return (pixels @ self.span @ self.in_span).unflatten(1, self.functions.shape[:2])
+        found = pixels.unflatten(1, (self.channels, -1)) @ self.span @ self.in_span
+        return channel.together(found.unflatten(2, self.functions.shape[:2]).transpose(1, 2))
+
+    def squares(self, pixels: Tensor) -> Tensor:
+        """Sum the squares of the support's pixels in each channel, ``(n, C)``."""
+        return pixels.square().unflatten(1, (self.channels, -1)).sum(2)
+
+    def images(self, b: Tensor, cell: int) -> Tensor:
+        """Pixels ``(..., p)`` of the support that show content ``(..., 2 D)`` about a place."""
+        return (channel.apart(b, self.channels) @ self.functions[cell]).flatten(-2)
 
     def seen_from(self, place: Tensor, a: Tensor) -> Tensor:
         """Coefficients ``(n, 2 D)`` about one place each, the same for content of any scale.
@@ -199,7 +214,7 @@ class Likelihood(nn.Module):
             everywhere.scatter_(1, _wide(cells, averages), averages)
         x_bar, coverage = self._average(a, averages), self._coverage(everywhere)
         gradient = x_bar - (coverage * rays) @ self.rays.T
-        fit = (x_bar * b).sum(1) - 0.5 * (coverage * rays.square()).sum(1)
+        fit = self._sums(x_bar * b, 2) - 0.5 * self._sums(coverage * rays.square(), 1)
         likeliest = q.sum(2).argmax(1)
         return Evidence(
             highest + total.log(),
@@ -240,6 +255,10 @@ class Likelihood(nn.Module):
         square = torch.bmm(seen, self.cover.mT).view(-1, n, 2, rings)
         return (square.permute(1, 3, 2, 0).flatten(2) @ self.waves.T).flatten(1)
 
+    def _sums(self, values: Tensor, parts: int) -> Tensor:
+        # (n, C): sums over each channel's share of every part of the values
+        return values.unflatten(1, (parts, self.channels, -1)).sum((1, 3))
+
     def _offset(self, averages: Tensor) -> Tensor:
         # E[R(-phi) s] (n, 2), from the posterior's first harmonic in phi, and E[log k]
         cos, sin = averages[..., 0, 1], averages[..., 1, 1]
@@ -271,9 +290,9 @@ def _span(functions: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     return span, span.T @ functions.T
 
 
-def _energy(basis: Basis, r: np.ndarray, angle: np.ndarray) -> dict[str, np.ndarray]:
+def _energy(basis: Basis, r: np.ndarray, angle: np.ndarray, channels: int) -> dict[str, np.ndarray]:
     # What turns coefficients into harmonics of the energy on the support, which is seen from each
-    # place at polar coordinates (S, pixels).
+    # place at polar coordinates (S, pixels). The rings of each channel follow those of the last.
     rings, spokes = int(basis.radius / _RING) + 2, 2 * basis.highest + _HARMONICS + 2
     spacing = basis.radius / (rings - 1)
     harmonic = np.arange(_HARMONICS + 1)
@@ -290,6 +309,7 @@ def _energy(basis: Basis, r: np.ndarray, angle: np.ndarray) -> dict[str, np.ndar
         np.add.at(sums, ring[s] + 1, (part[s] * seen).T)
         cover[:, 0, :, 0, s] = cover[:, 1, :, 1, s] = sums.real.T
         cover[:, 0, :, 1, s], cover[:, 1, :, 0, s] = sums.imag.T, -sums.imag.T
-    shape = len(harmonic), 2 * rings, 2 * len(r)
+    every = np.tile(cover, (channels, 1, 1)).reshape(len(harmonic), -1, 2 * len(r))
     rays = basis.functions(*polar_grid(basis.radius, rings, spokes))
-    return {"rays": rays.reshape(len(rays), -1), "waves": waves, "cover": cover.reshape(shape)}
+    rays = channel.outwards(rays.reshape(len(rays), -1), channels)
+    return {"rays": rays, "waves": waves, "cover": every}

@@ -120,7 +120,7 @@ def inflation(likelihood: Likelihood, pixels: Tensor, b: Tensor, pose: Pose) -> 
     Parameters
     ----------
     pixels
-        Of the support, shape ``(n, p)``.
+        Of the support, shape ``(n, C p)``.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def inflation(likelihood: Likelihood, pixels: Tensor, b: Tensor, pose: Pose) -> 
     """
     content = posed(likelihood, b, pose)
     shown = torch.stack(
-        [f @ likelihood.functions[k] for f, k in zip(content, pose.cell, strict=True)]
+        [likelihood.images(f, int(k)) for f, k in zip(content, pose.cell, strict=True)]
     )
     residual, slopes = pixels - shown[:, 0], shown[:, 1:]
     sector = likelihood.sectors
