@@ -48,6 +48,8 @@ def plans(
     That of the first is where it would be for a single model; the others' names end in ``.1`` etc.
     """
     data = {"subimages": task.pixels, "condition": task.context}
+    if task.streamed is not None:  # of which only a sample can be looked at
+        data["streamed"] = np.array(task.streamed.X.chunks[0])
     made = []
     for k, seed in enumerate(each):
         path = f"{os.fspath(checkpoint)}.{k}" if checkpoint is not None and k else checkpoint
