@@ -17,9 +17,10 @@ sign.
 ELBO: evidence lower bound of a subimage in nats. ARI: how well a Gaussian mixture of the content
 latents, or the model's classes, tell the sublattice, or the kinds; class: share of windows whose
 class is that of their kind. Leak: share of the variance of what content should not know (shift,
-sine and cosine of the angle, scale) that neighbours in the content latents foretell. x~u and y~v: r of the shift with the displacement of B columns. angle~uv: length of the mean of the
-angle's direction less that of (u, v), 1 if they turn together. z~tilt: largest |r| of one content
-latent with the mis-tilt, in each sublattice; zz~tilt: of the best linear combination of two.
+sine and cosine of the angle, scale) that neighbours in the content latents foretell. x~u and y~v: r
+of the shift with the displacement of B columns. angle~uv: length of the mean of the angle's
+direction less that of (u, v), 1 if they turn together. z~tilt: largest |r| of one content latent
+with the mis-tilt, in each sublattice; zz~tilt: of the best linear combination of two.
 domains: ARI of a mixture of shift and content with the domains. Times are of the processor.
 """
 
