@@ -117,7 +117,9 @@ def foretold(columns: np.ndarray, target: np.ndarray) -> float:
 
 
 def found_groups(columns: np.ndarray, truth: pd.Series) -> float:
-    """ARI of a Gaussian mixture of as many groups as there are in truth."""
+    """ARI of a Gaussian mixture of as many groups as there are in truth; 0 where all is alike."""
+    if not np.ptp(columns, axis=0).any():
+        return 0.0
     mixture = GaussianMixture(truth.nunique(), n_init=5, random_state=0, reg_covar=1e-4)
     return float(adjusted_rand_score(truth, mixture.fit_predict(columns)))
 
