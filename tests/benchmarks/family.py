@@ -337,14 +337,14 @@ def judge(latents: pd.DataFrame, truth: pd.DataFrame, varies: tuple[str, ...]) -
     return result | {"leak": max(leaks)}
 
 
-def fit_motifs(name: str, n: int, seed: int) -> dict[str, float]:
+def fit_motifs(name: str, n: int, epochs: int | None, seed: int) -> dict[str, float]:
     """One row of the table of all members."""
     member = MEMBERS[name]
     windows, truth = motifs(n, member, seed)
     given = {"condition": truth["kind"]} if member.conditional else {}
     labels = truth["kind"].where(np.random.default_rng(seed).random(n) < member.labelled)
     start = time.process_time()
-    model = RVAE(2, seed=seed, **member.parameters)
+    model = RVAE(2, epochs=epochs, seed=seed, **member.parameters)
     model.fit(windows, labels if member.labelled else None, **given)
     spent = time.process_time() - start
     values = model.transform(windows, **given)
@@ -369,6 +369,7 @@ def main() -> None:
     parser.add_argument("--data", choices=["ferroelectric", "motifs"], default="ferroelectric")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--n", type=int, default=2000, help="windows of motifs")
+    parser.add_argument("--epochs", type=int, help="of motifs; None: as the data ask")
     parser.add_argument("--members", nargs="+", choices=MEMBERS, default=list(MEMBERS))
     parser.add_argument("--cells", type=int, nargs=2, default=[32, 24])
     parser.add_argument("--window", type=int, default=11, help="pixels; a cell has 16")
@@ -378,7 +379,7 @@ def main() -> None:
     for seed in given.seeds:
         print(f"seed {seed}")
         if given.data == "motifs":
-            show({name: fit_motifs(name, given.n, seed) for name in given.members})
+            show({name: fit_motifs(name, given.n, given.epochs, seed) for name in given.members})
             continue
         rows, latents, truth = measure_ferroelectric(
             tuple(given.cells), given.window, given.centres, seed
