@@ -58,13 +58,14 @@ def fit_and_encode(
     if isinstance(windows, da.Array):
         with naming_frames(movie_of_windows(windows)):
             windows = compute([windows], show=show)[0]
-    with tqdm(
-        total=parameters.get("epochs"), desc="training", unit="epoch", disable=not show
-    ) as bar:
+    total = None if model.epochs is None else model.epochs * model.n_models
+    done: dict[float, int] = {}  # epochs of each model; one that goes on has some behind it
+    with tqdm(total=total, desc="training", unit="epoch", disable=not show) as bar:
 
         def advance(epoch: int, record: dict[str, float]) -> None:
+            done[record.get("model", 0)] = epoch + 1
             bar.set_postfix({"loss": f"{record['loss']:.2f}"}, refresh=False)
-            bar.update(epoch + 1 - bar.n)  # a training that goes on has some behind it
+            bar.update(sum(done.values()) - bar.n)
 
         model.fit(windows, condition=known, callback=advance, checkpoint=checkpoint)
     return encode(subimages, model, condition)
