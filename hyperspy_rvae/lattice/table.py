@@ -219,6 +219,12 @@ def settled(atoms: pd.DataFrame) -> np.ndarray:
     return atoms["converged"].to_numpy(dtype=bool)
 
 
+def settled_rows(atoms: pd.DataFrame) -> pd.DataFrame:
+    """Give the atoms that a fit has found; the table itself where these are all."""
+    good = settled(atoms)
+    return atoms if good.all() else atoms[good]
+
+
 def select_sublattice(table: pd.DataFrame, sublattice: str | None) -> pd.DataFrame:
     """Rows of one sublattice, or all rows for None.
 
@@ -233,12 +239,11 @@ def select_sublattice(table: pd.DataFrame, sublattice: str | None) -> pd.DataFra
         )
     if sublattice is None:
         return table
-    known = list(dict.fromkeys(table["sublattice"]))
-    if sublattice not in known:
-        raise ValueError(
-            f"there is no sublattice {sublattice!r}; the table has {', '.join(map(repr, known))}."
-        )
-    return table[table["sublattice"] == sublattice]
+    chosen = (table["sublattice"] == sublattice).to_numpy()
+    if not chosen.any():
+        known = ", ".join(map(repr, dict.fromkeys(table["sublattice"])))
+        raise ValueError(f"there is no sublattice {sublattice!r}; the table has {known}.")
+    return table if chosen.all() else table[chosen]
 
 
 def replace_sublattice(

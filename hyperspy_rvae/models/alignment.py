@@ -2,9 +2,9 @@
 
 The likelihood leaves free from where angles and shifts count, for each kind of content, and how
 the content latents lie. Two models therefore differ in more than what they know. Of the first
-model's content, cells are made; in each, the other's angles are off by one turn, and its shifts by
-one displacement, which turns with the content. The other's content becomes the first one's by a
-smooth function.
+model's content, cells are made; in each, the other's angles are off by one turn, its scales by one
+factor, and its shifts by one displacement, which turns with the content. The other's content
+becomes the first one's by a smooth function.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ _WIDTH = 1.5  # of the functions, in distances between neighbouring centres
 class Alignment(NamedTuple):
     """How to put another model's latents into the first one's conventions.
 
-    ``cells`` ``(m, k)`` are centres in the first one's content, with a ``turn`` ``(m,)`` and a
-    ``move`` ``(m, 2)``, in the content's own frame; ``centres`` ``(l, k)`` lie in the other's
-    content and belong to Gaussians of a ``width`` ``(1,)``, whose ``weights``
-    ``(l + k + 1, k)``, with those of content itself and of one, give the first one's.
+    ``cells`` ``(m, k)`` are centres in the first one's content, with a ``turn`` ``(m,)``, a
+    ``growth`` ``(m,)`` and a ``move`` ``(m, 2)``, in the content's own frame; ``centres``
+    ``(l, k)`` lie in the other's content and belong to Gaussians of a ``width`` ``(1,)``, whose
+    ``weights`` ``(l + k + 1, k)``, with those of content itself and of one, give the first one's.
     """
 
     cells: np.ndarray
     turn: np.ndarray
+    growth: np.ndarray
     move: np.ndarray
     centres: np.ndarray
     width: np.ndarray
@@ -48,8 +49,9 @@ class Alignment(NamedTuple):
         cell = cdist(mine.content, self.cells).argmin(1)
         angle = np.angle(np.exp(1j * (theirs.angle + self.turn[cell])))
         shift = theirs.shift + _turned(self.move[cell], mine.angle)
+        scale = theirs.scale * self.growth[cell]
         content = _functions(theirs.content, self.centres, self.width[0]) @ self.weights
-        columns = [angle[:, None], shift, content]
+        columns = [angle[:, None], shift, scale[:, None], content]
         widths = zip(columns, space.widths, strict=True)
         return np.concatenate([column for column, width in widths if width], 1)
 
@@ -57,6 +59,7 @@ class Alignment(NamedTuple):
 class _Parts(NamedTuple):
     angle: np.ndarray
     shift: np.ndarray
+    scale: np.ndarray
     content: np.ndarray
 
 
@@ -64,11 +67,13 @@ def find(first: np.ndarray, other: np.ndarray, space: LatentSpace) -> Alignment:
     """Learn the alignment from both models' latents ``(n, latents)`` of the same subimages."""
     mine, theirs = _parts(first, space), _parts(other, space)
     cells, cell = _clusters(mine.content)
-    turn, move = np.zeros(len(cells)), np.zeros((len(cells), 2))
+    turn, growth = np.zeros(len(cells)), np.ones(len(cells))
+    move = np.zeros((len(cells), 2))
     off = _turned(mine.shift - theirs.shift, -mine.angle)
     for k in range(len(cells)):
         here = cell == k
         turn[k] = commonest(mine.angle[here] - theirs.angle[here])
+        growth[k] = np.median(mine.scale[here] / theirs.scale[here])
         move[k] = np.median(off[here], 0)
     centres, _ = _clusters(theirs.content)
     apart = cdist(centres, centres) + np.diag([np.inf] * len(centres))
@@ -76,7 +81,7 @@ def find(first: np.ndarray, other: np.ndarray, space: LatentSpace) -> Alignment:
     values = _functions(theirs.content, centres, width)
     ridge = _RIDGE * len(values) * np.eye(values.shape[1])
     weights = np.linalg.solve(values.T @ values + ridge, values.T @ mine.content)
-    return Alignment(cells, turn, move, centres, np.array([width]), weights)
+    return Alignment(cells, turn, growth, move, centres, np.array([width]), weights)
 
 
 def commonest(angles: np.ndarray) -> float:
@@ -90,11 +95,12 @@ def commonest(angles: np.ndarray) -> float:
 
 def _parts(values: np.ndarray, space: LatentSpace) -> _Parts:
     values = values.astype(np.float64)
-    angle, shift, content = np.split(values, np.cumsum(space.widths)[:2], axis=1)
+    angle, shift, scale, content = np.split(values, np.cumsum(space.widths)[:-1], axis=1)
     none = np.zeros(len(values))
     return _Parts(
         angle[:, 0] if space.rotation else none,
         shift if space.translation else np.stack([none, none], 1),
+        scale[:, 0] if space.scale else none + 1,
         content,
     )
 

@@ -13,9 +13,11 @@ from scipy.sparse import issparse
 
 SMALLEST_WINDOW = 5
 FEWEST_SUBIMAGES = 10
-INVARIANCES = ("rotation", "translation")
+INVARIANCES = ("rotation", "translation", "scale")
 DECODERS = ("steerable", "spatial")
 LARGEST_STEERABLE = 128
+LARGEST_PIXEL = 1e150  # whose square is a number, too
+_WIDEST_PRIOR = 1e4  # px
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
@@ -28,6 +30,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         if parameters[name] is not None:
             _check_count(name, parameters[name], "; None trains as long as the data asks")
     check_share(parameters["max_subimages"])
+    _check_buffer(parameters["buffer_subimages"], parameters["decoder"])
     rate, beta = parameters["learning_rate"], parameters["beta"]
     fraction, seed = parameters["validation_fraction"], parameters["seed"]
     if not _is_real(rate) or not rate > 0:
@@ -46,6 +49,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         raise ValueError(f"decoder must be one of {DECODERS}, got {parameters['decoder']!r}")
     check_invariances(parameters["invariances"])
     check_priors(parameters)
+    check_symmetry(parameters)
     choose_device(parameters["device"])
 
 
@@ -82,6 +86,20 @@ def check_share(most: int | None) -> None:
         )
 
 
+def _check_buffer(size: int | None, decoder: str) -> None:
+    if size is None:
+        return
+    if not (_is_integer(size) and size >= FEWEST_SUBIMAGES):
+        raise ValueError(
+            f"buffer_subimages must be a whole number, at least {FEWEST_SUBIMAGES}, got {size!r}; "
+            "tens of thousands are usual, and None learns from memory"
+        )
+    if decoder != "steerable":
+        raise ValueError(
+            f"buffer_subimages is for decoder='steerable', got {decoder!r}; take max_subimages"
+        )
+
+
 def check_invariances(invariances: Sequence[str]) -> None:
     """Refuse invariances that are unknown or named twice."""
     if isinstance(invariances, str) or not isinstance(invariances, Sequence):
@@ -100,24 +118,41 @@ def check_invariances(invariances: Sequence[str]) -> None:
 
 def check_priors(parameters: Mapping[str, Any]) -> None:
     """Refuse priors of a pose that has none, or of no width."""
-    for name, invariance, widest in (
-        ("rotation_prior", "rotation", math.pi),
-        ("translation_prior", "translation", math.inf),
+    for name, invariance, widest, unit in (
+        ("rotation_prior", "rotation", math.pi, "rad"),
+        ("translation_prior", "translation", _WIDEST_PRIOR, "px"),
     ):
         width = parameters[name]
         if width is None:
             continue
         if not _is_real(width) or not 0 < width <= widest:
-            most = f" up to {widest:.4g} rad" if math.isfinite(widest) else " of pixels"
             raise ValueError(
-                f"{name} must be None or a positive width{most}, got {width!r}; "
-                "it is the standard deviation about 0"
+                f"{name} must be None or a positive width up to {widest:.4g} {unit}, "
+                f"got {width!r}; it is the standard deviation about 0"
             )
         if invariance not in parameters["invariances"]:
             raise ValueError(
                 f"{name} needs {invariance!r} among the invariances, "
                 f"got {tuple(parameters['invariances'])}; add it, or leave the prior out"
             )
+
+
+def check_symmetry(parameters: Mapping[str, Any]) -> None:
+    """Refuse a symmetry of content that is no order, or of a model that can't tell angles by it."""
+    order = parameters["rotation_symmetry"]
+    if order is None:
+        return
+    if order != "auto" and not (_is_integer(order) and order >= 1):
+        raise ValueError(
+            f"rotation_symmetry must be None, 'auto' or a whole number from 1 on, got {order!r}; "
+            "3 gives angles modulo 120 degrees"
+        )
+    if "rotation" not in parameters["invariances"] or parameters["decoder"] != "steerable":
+        raise ValueError(
+            f"rotation_symmetry={order!r} needs 'rotation' among the invariances and the steerable "
+            f"decoder, got {tuple(parameters['invariances'])} and {parameters['decoder']!r}; leave "
+            "it out"
+        )
 
 
 def choose_device(device: str | None) -> torch.device:
@@ -169,6 +204,10 @@ def check_new_subimages(X: Any) -> tuple[np.ndarray, tuple[int, int], int]:
             "hundreds are better: take more atoms or frames"
         )
     X = _finite("X", X).reshape(len(X), -1)
+    if max(-float(X.min()), float(X.max())) > LARGEST_PIXEL:
+        raise ValueError(
+            f"pixels must be at most {LARGEST_PIXEL:g}, got {max(X.max(), -X.min()):g}; scale them"
+        )
     if (X == X[0]).all() and (X != X[0, 0]).any():
         raise ValueError(
             f"the subimages must differ, got one window {len(X)} times; look at the positions "
@@ -218,7 +257,11 @@ def check_latents(Z: Any, names: tuple[str, ...]) -> np.ndarray:
             f"got {Z.shape}"
         )
     with np.errstate(over="ignore"):
-        return _finite("Z", Z.astype(np.float32))
+        Z = _finite("Z", Z.astype(np.float32))
+    if "scale" in names and not (Z[:, names.index("scale")] > 0).all():
+        smallest = Z[:, names.index("scale")].min()
+        raise ValueError(f"scales in Z must be positive, got {smallest:g}; 1 is the usual size")
+    return Z
 
 
 def _numeric(name: str, values: Any) -> np.ndarray:
@@ -264,4 +307,9 @@ def _is_integer(value: Any) -> bool:
 
 
 def _is_real(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False

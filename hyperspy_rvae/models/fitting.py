@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Generator
 
-from hyperspy_rvae.models import scaling, training
+from hyperspy_rvae.models import checks, scaling, training
+from hyperspy_rvae.models.blocks import Streamed
 from hyperspy_rvae.models.course import Callback, Plan, Record
 from hyperspy_rvae.models.latents import LatentSpace
 from hyperspy_rvae.models.nets import Network
@@ -17,6 +18,7 @@ from hyperspy_rvae.models.steerable import spectrum
 from hyperspy_rvae.models.steerable import training as steerable_training
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 from hyperspy_rvae.models.steerable.poses import largest_shift
+from hyperspy_rvae.models.steerable.streaming import Stream
 from hyperspy_rvae.models.threads import one_thread
 
 _MOST_LEFT = 0.25  # of the signal; more is worth a warning
@@ -35,6 +37,7 @@ class Task:
     context: np.ndarray
     device: torch.device
     channels: int = 1
+    streamed: Streamed | None = None
 
 
 def spatial(
@@ -72,13 +75,30 @@ def steerable(
     support = network.seen(torch.from_numpy(images)).to(task.device)
     context = torch.from_numpy(task.context).to(task.device)
     snr = found.signal / found.noise
-    with one_thread():
-        history = steerable_training.train(
-            network, support, context, task.plan, snr, generator, callback
-        )
+    stream = _stream(task, network)
+    try:
+        with one_thread():
+            history = steerable_training.train(
+                network, support, context, task.plan, snr, generator, callback, stream
+            )
+    finally:
+        if stream is not None:
+            stream.close()
     if task.plan.epochs is None:
         _doubt(float(network.noise_variance.mean()), found, task.space.content)
     return network, history
+
+
+def _stream(task: Task, network: SteerableNetwork) -> Stream | None:
+    if task.streamed is None:
+        return None
+    location, scale = network.location.numpy(force=True), network.scale.numpy(force=True)
+
+    def prepare(windows: np.ndarray) -> torch.Tensor:
+        pixels = checks.check_subimages(windows, task.window, task.channels)
+        return network.seen(torch.from_numpy(scaling.standardise(pixels, location, scale)))
+
+    return Stream(task.streamed, prepare)
 
 
 def _doubt_window(window: tuple[int, int], space: LatentSpace) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from copy import deepcopy
+from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from hyperspy_rvae.models.divergence import BOUND
 from hyperspy_rvae.models.nets import Network
@@ -17,6 +19,7 @@ from hyperspy_rvae.models.threads import share
 from hyperspy_rvae.models.training import validate
 
 AnyNetwork = Network | SteerableNetwork
+T = TypeVar("T", bound=nn.Module)
 
 _ENCODED_AT_ONCE = 512
 _DECODED_AT_ONCE = 32  # their hidden layers stay in the cache
@@ -65,6 +68,23 @@ def decode(
     return pixels
 
 
+def symmetry(
+    network: SteerableNetwork, values: np.ndarray, context: np.ndarray, device: torch.device
+) -> np.ndarray:
+    """Order ``(n,)`` of the rotational symmetry of the content of latents ``(n, latents)``."""
+    on = _on(network, device)
+    orders = np.empty(len(values), np.int64)
+
+    @torch.inference_mode()
+    def part(rows: slice) -> None:
+        latents, given = (torch.from_numpy(part[rows]).to(device) for part in (values, context))
+        b = on.draw(on.space.split(latents).content, given)
+        orders[rows] = on.symmetries(b).order.numpy(force=True)
+
+    share(part, _slices(len(values), _ENCODED_AT_ONCE))
+    return orders
+
+
 def evidence(
     network: AnyNetwork, pixels: np.ndarray, context: np.ndarray, device: torch.device
 ) -> float:
@@ -106,6 +126,6 @@ def _slices(count: int, size: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, count, size)]
 
 
-def _on(network: AnyNetwork, device: torch.device) -> AnyNetwork:
+def _on(network: T, device: torch.device) -> T:
     # The model's own network stays where it is: other threads may be at work with it.
     return network if device.type == "cpu" else deepcopy(network).to(device)

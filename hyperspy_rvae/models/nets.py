@@ -15,6 +15,8 @@ from hyperspy_rvae.models.latents import Latents, LatentSpace
 HIDDEN = 128
 _LOG_VARIANCES = (-12.0, 4.0)
 _FIRST_LOG_VARIANCE = -2.0
+_SCALE_STEP = 0.1  # of a scale, where content changes by one
+_SMALLEST_SCALE = 0.2
 _EDGES = (2.0, 6.0)  # steepness of the decoder's first units, per half a window
 
 
@@ -37,7 +39,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.space = space
         self.vectors = space.rotation + space.translation
-        outputs = 2 * self.vectors + space.content + len(space.names)
+        outputs = 2 * self.vectors + space.scale + space.content + len(space.names)
         self.first = skip_init(nn.Linear, channels * height * width, HIDDEN)
         self.second = skip_init(nn.Linear, HIDDEN + context, HIDDEN)
         self.last = skip_init(nn.Linear, HIDDEN, outputs)
@@ -60,7 +62,8 @@ class Encoder(nn.Module):
         given = context[:, None].expand(-1, len(self.orders), -1)
         hidden = torch.cat([hidden, given], -1)
         outputs = self.last(torch.tanh(self.second(hidden)))
-        widths = [2 * self.vectors, self.space.content, len(self.space.names)]
+        plain = self.space.scale + self.space.content
+        widths = [2 * self.vectors, plain, len(self.space.names)]
         vectors, content, log_variance = outputs.split(widths, -1)
         mean = self._mean(vectors.unflatten(-1, (self.vectors, 2)), content.mean(1))
         return mean, torch.exp(0.5 * self._log_variance(log_variance).clamp(*_LOG_VARIANCES))
@@ -70,13 +73,16 @@ class Encoder(nn.Module):
         none = vectors.new_zeros(len(vectors), 1, 2)
         direction = vectors[:, :1] if self.space.rotation else none
         shift = vectors[:, -1:] if self.space.translation else none
-        return self.space.join(Latents(vector_angle(direction)[:, 0], shift[:, 0], content))
+        angle = vector_angle(direction)[:, 0]
+        growth, content = content.split([int(self.space.scale), self.space.content], 1)
+        scale = 1 + _SCALE_STEP * growth.sum(1)
+        return self.space.join(Latents(angle, shift[:, 0], scale, content))
 
     def _log_variance(self, outputs: Tensor) -> Tensor:
-        angle, shift, content = outputs.split(self.space.widths, -1)
+        angle, shift, scale, content = outputs.split(self.space.widths, -1)
         if self.space.translation:  # a quarter turn exchanges x and y
             shift = torch.einsum("kij,nkj->nki", self.back.abs(), shift)
-        return torch.cat([angle, shift, content], -1).mean(1)
+        return torch.cat([angle, shift, scale, content], -1).mean(1)
 
 
 class SpatialDecoder(nn.Module):
@@ -112,7 +118,8 @@ class SpatialDecoder(nn.Module):
 
     def forward(self, latents: Latents, context: Tensor) -> Tensor:
         """Pixels ``(n, C * p)``, channel by channel."""
-        turn, offset = canonical_frame(latents.angle, latents.shift / self.reach)
+        scale = latents.scale.clamp(min=_SMALLEST_SCALE)
+        turn, offset = canonical_frame(latents.angle, latents.shift / self.reach, scale)
         weight = self.position.weight @ turn
         bias = self.position(offset) + self.content(torch.cat([latents.content, context], -1))
         pixels = (self.pixels / self.reach).expand(len(turn), -1, -1)

@@ -14,6 +14,7 @@ from hyperspy_rvae.models.geometry import log_wrapped_normal
 from hyperspy_rvae.models.nets import Network
 
 SHIFT_PRIOR = 0.05  # standard deviation, of the window's shorter side: 0.1 of half a window
+SCALE_PRIOR = 0.1  # standard deviation, about 1
 _NARROW = 0.7  # rad; below, a wrapped normal's tails do not meet; above, its series is short
 _TERMS = 24
 _NODES = 32  # of Gauss-Hermite quadrature
@@ -95,7 +96,8 @@ def divergence(network: Network, mean: Tensor, std: Tensor) -> tuple[Tensor, Ten
     """Divergence of the posteriors from the prior: of the pose ``(n,)``, the content ``(n, k)``.
 
     The prior of the angle is uniform and that of a shift a normal of ``SHIFT_PRIOR`` windows,
-    unless the network's space has others; that of the content is a unit normal.
+    unless the network's space has others; that of a scale is a normal of ``SCALE_PRIOR`` about 1,
+    and that of the content a unit normal.
     """
     space = network.space
     means, stds = space.split(mean), space.split(std)
@@ -105,6 +107,8 @@ def divergence(network: Network, mean: Tensor, std: Tensor) -> tuple[Tensor, Ten
     if space.translation:
         prior = space.prior.shift or SHIFT_PRIOR * min(network.window)
         pose = pose + kl_normal(means.shift, stds.shift, prior).sum(-1)
+    if space.scale:
+        pose = pose + kl_normal(means.scale - 1, stds.scale, SCALE_PRIOR)
     return pose, kl_normal(means.content, stds.content)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -30,8 +31,9 @@ from hyperspy_rvae.models.course import Callback, Plan, Record
 from hyperspy_rvae.models.divergence import Cost
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace, PosePrior
+from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 
-Invariance = Literal["rotation", "translation"]
+Invariance = Literal["rotation", "translation", "scale"]
 
 
 class RVAE(TransformerMixin, BaseEstimator):
@@ -47,7 +49,8 @@ class RVAE(TransformerMixin, BaseEstimator):
     latent_dim
         How many content latents, z1, z2, ....
     invariances
-        ``"rotation"``, ``"translation"``, both or neither.
+        Any of ``"rotation"``, ``"translation"`` and ``"scale"``, or none. Scales differ by up to
+        20 % or so either way; they make training and reading several times as slow.
     decoder
         ``"steerable"``, which sees the disc that fits into the window, and finds shifts of up to
         about 2 px (1 px in windows below 20 px); corners are drawn as the rim of the disc goes
@@ -60,6 +63,12 @@ class RVAE(TransformerMixin, BaseEstimator):
     translation_prior
         Standard deviation in pixels of the shifts along x and along y. None: 1.5 px for the
         steerable decoder, a twentieth of the window's shorter side for the spatial one.
+    rotation_symmetry
+        An environment of n-fold symmetry fits at n angles, and noise decides between them. Given
+        n, all angles are told modulo 2 pi / n, in (-pi / n, pi / n]; with ``"auto"`` each modulo
+        the symmetry of its own content, which `symmetry` gives. Shifts follow, so that the
+        content's centre of symmetry stays where it is. None: angles go round the whole circle.
+        For the steerable decoder.
     epochs
         How many times as many subimages are drawn as there are. None: as many as the signal to
         noise asks for at least, and until the loss of those held out, or of all where none are,
@@ -86,7 +95,10 @@ class RVAE(TransformerMixin, BaseEstimator):
         ``epochs`` either, as many as make 300 steps, at least 3.
     max_subimages
         Learn from that many subimages, drawn at random. None: from all, which have to fit into
-        memory.
+        memory unless ``buffer_subimages`` is given.
+    buffer_subimages
+        Of a dask array, have so many subimages in memory at once, in blocks from anywhere, which
+        are learned from before others take their place. For the steerable decoder.
     n_models
         How many models to train, from different seeds. All that is returned is the first one's,
         but for the standard deviations: those take in how far the models disagree. With an active
@@ -102,7 +114,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         Names of the latents in the order of the columns: "angle" (radians, counter-clockwise as
         displayed, in (-pi, pi]; a subimage turned by +a has an angle greater by a), "shift_x" and
         "shift_y" (pixels, right and down: the content's displacement from the window's centre),
-        "z1", "z2", .... The origin of the angle is the model's own: each content is turned to
+        "scale" (a factor; 1 is the mean of the training set), "z1", "z2", .... The origin of the
+        angle is the model's own: each content is turned to
         overlap the most with the one most like it, which is a mere convention where they share
         nothing; under ``rotation_prior`` it is the prior's zero. The origin of the shift is each
         motif's own, and under ``translation_prior`` the mean of each motif's shifts.
@@ -148,6 +161,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         decoder: Literal["steerable", "spatial"] = "steerable",
         rotation_prior: float | None = None,
         translation_prior: float | None = None,
+        rotation_symmetry: int | Literal["auto"] | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float = 2e-3,
@@ -158,6 +172,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         validation_fraction: float = 0.25,
         patience: int | None = None,
         max_subimages: int | None = None,
+        buffer_subimages: int | None = None,
         n_models: int = 1,
         device: Literal["cpu", "cuda"] | None = None,
         seed: int | None = None,
@@ -167,6 +182,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         self.decoder = decoder
         self.rotation_prior = rotation_prior
         self.translation_prior = translation_prior
+        self.rotation_symmetry = rotation_symmetry
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -177,6 +193,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.max_subimages = max_subimages
+        self.buffer_subimages = buffer_subimages
         self.n_models = n_models
         self.device = device
         self.seed = seed
@@ -224,13 +241,23 @@ class RVAE(TransformerMixin, BaseEstimator):
         seed = settle_seed(self.seed, checkpoint)
         condition = blocks.draw_beside("condition", condition, X, self.max_subimages, seed)
         learned = None if condition is None else conditions.learn(condition)
-        drawn = blocks.draw(X, self.max_subimages, seed)
-        pixels, window, channels = checks.check_new_subimages(drawn)
+        some, streamed = blocks.to_learn(X, self.max_subimages, self.buffer_subimages, seed)
+        pixels, window, channels = checks.check_new_subimages(some)
         checks.check_decoder(self.decoder, window)
         learn = fitting.spatial if self.decoder == "spatial" else fitting.steerable
-        context = conditions.codes(learned, condition, len(pixels))
+        context = conditions.codes(learned, condition, len(streamed.X) if streamed else len(pixels))
+        if streamed:
+            streamed = dataclasses.replace(streamed, context=context)
+            context = context[streamed.rows]
         task = fitting.Task(
-            pixels, window, self._space(), self._plan(), context, self._device(), channels
+            pixels,
+            window,
+            self._space(),
+            self._plan(),
+            context,
+            self._device(),
+            channels,
+            streamed,
         )
         each = ensemble.seeds(seed, int(self.n_models))
         plans = ensemble.plans(task, self.get_params(deep=False), each, checkpoint)
@@ -313,6 +340,36 @@ class RVAE(TransformerMixin, BaseEstimator):
         context = conditions.codes(self.condition_, condition, len(values))
         return inference.decode(network, values, context, self._device()).reshape(np.shape(X))
 
+    def symmetry(self, Z: Any, *, condition: Any = None) -> np.ndarray:
+        """Order of the rotational symmetry of the content of latents.
+
+        Content is n-fold symmetric if it looks the same, an autocorrelation above 0.8, after turns
+        by 2 pi / n about a centre of its own; the highest n up to six counts.
+
+        Parameters
+        ----------
+        Z
+            Shape ``(n, latents)``, columns as in ``latent_names_``; only the content is looked at.
+        condition
+            As `fit` was given, for these rows; one label or number holds for all of them.
+
+        Returns
+        -------
+        orders
+            Shape ``(n,)``, whole numbers; 1 where content has no such symmetry.
+
+        Raises
+        ------
+        ValueError
+            If the decoder is not the steerable one.
+        """
+        network = self._fitted()
+        if not isinstance(network, SteerableNetwork):
+            raise ValueError("symmetry needs decoder='steerable', got 'spatial'; fit such a model")
+        values = checks.check_latents(Z, network.space.names)
+        context = conditions.codes(self.condition_, condition, len(values))
+        return inference.symmetry(network, values, context, self._device())
+
     def score(self, X: Any, y: Any = None, *, condition: Any = None) -> float:
         """Mean evidence lower bound of a subimage in nats, on the input's own scale.
 
@@ -342,12 +399,15 @@ class RVAE(TransformerMixin, BaseEstimator):
         """What each latent changes, shape ``(latents, pixels)``: a picture, and not a basis.
 
         The image decoded one standard deviation of the training data above zero, less the one
-        below, all other latents being zero; an angle goes at most a quarter turn either way. The
-        condition is the commonest label, or the mean.
+        below, all other latents being zero; an angle goes at most a quarter turn either way, and
+        a scale is about one. The condition is the commonest label, or the mean.
         """
-        steps = np.diag(self._fitted().spread.numpy())
+        network = self._fitted()
+        steps, rest = np.diag(network.spread.numpy()), network.space.at_rest
         usual = None if self.condition_ is None else [self.condition_.usual] * len(steps)
-        above, below = (self.inverse_transform(sign * steps, condition=usual) for sign in (1, -1))
+        above, below = (
+            self.inverse_transform(rest + sign * steps, condition=usual) for sign in (1, -1)
+        )
         change = above - below
         return change.reshape(len(steps), -1)
 
@@ -446,7 +506,12 @@ class RVAE(TransformerMixin, BaseEstimator):
         turns, moves = "rotation" in self.invariances, "translation" in self.invariances
         widths = (self.rotation_prior, self.translation_prior)
         prior = PosePrior(*(None if width is None else float(width) for width in widths))
-        return LatentSpace(int(self.latent_dim), turns, moves, prior=prior)
+        grows = "scale" in self.invariances
+        order = self.rotation_symmetry or 1
+        symmetry: int | Literal["auto"] = "auto" if order == "auto" else int(order)
+        return LatentSpace(
+            int(self.latent_dim), turns, moves, grows, prior=prior, symmetry=symmetry
+        )
 
     def _device(self) -> torch.device:
         return checks.choose_device(self.device)

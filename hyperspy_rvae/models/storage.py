@@ -81,6 +81,8 @@ def from_arrays(
         If a weight is missing, too many, of another shape or not finite. What is allocated is of
         the size of the weights, whatever the configuration asks for.
     """
+    if not isinstance(weights, Mapping):
+        raise ValueError(_unfit(f"they must be arrays by name, got {weights!r:.40}"))
     network: AnyNetwork
     if decoder == "steerable":
         network = _steerable(window, space, context, channels, weights)
@@ -99,9 +101,14 @@ def from_arrays(
         odd = sorted(map(str, set(weights) ^ set(expected)))
         raise ValueError(_unfit(f"missing or unknown weights: {', '.join(odd[:5])}"))
     state = {name: _tensor(name, weights[name], like) for name, like in expected.items()}
-    for name in {"scale", "noise_variance", "gain", "inflation"} & set(state):
+    for name in {"scale", "noise_variance", "gain", "inflation", "unit"} & set(state):
         if not bool((state[name] > 0).all()):
             raise ValueError(_unfit(f"{name} must be positive, got {state[name].tolist()}"))
+    for name in ("location", "scale"):
+        if float(state[name].abs()) > checks.LARGEST_PIXEL:
+            raise ValueError(
+                _unfit(f"{name} must be at most {checks.LARGEST_PIXEL:g}, as pixels are")
+            )
     network.load_state_dict(state)
     return network.eval()
 
@@ -180,6 +187,7 @@ def _alignment(given: Mapping[str, Any], content: int) -> Alignment:
     shapes = {
         "cells": (cells, content),
         "turn": (cells,),
+        "growth": (cells,),
         "move": (cells, 2),
         "centres": (centres, content),
         "width": (1,),

@@ -55,7 +55,7 @@ def fit_and_encode(
         check_condition(condition, known)
     rows = drawn(len(windows), max_subimages, model.seed)
     windows = windows if rows is None else take(windows, rows)
-    if isinstance(windows, da.Array):
+    if isinstance(windows, da.Array) and model.buffer_subimages is None:
         with naming_frames(movie_of_windows(windows)):
             windows = compute([windows], show=show)[0]
     total = None if model.epochs is None else model.epochs * model.n_models

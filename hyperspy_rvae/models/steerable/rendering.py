@@ -34,9 +34,11 @@ class Renderer(nn.Module):
         self.register_buffer("orders", torch.from_numpy(basis.orders).to(torch.float32), False)
         self.register_buffer("table", table.contiguous(), persistent=False)
 
-    def forward(self, b: Tensor, angle: Tensor, shift: Tensor) -> Tensor:
-        """Pixels ``(n, C p)`` of content ``(n, 2 C D)``, turned and then shifted."""
-        turn, offset = canonical_frame(angle, shift)
+    def forward(
+        self, b: Tensor, angle: Tensor, shift: Tensor, scale: Tensor | None = None
+    ) -> Tensor:
+        """Pixels ``(n, C p)`` of content ``(n, 2 C D)``, enlarged, turned and then shifted."""
+        turn, offset = canonical_frame(angle, shift, scale)
         points = self.pixels @ turn.mT + offset[:, None]
         place = (points.square().sum(-1).sqrt() / self.spacing).clamp(max=len(self.table) - 1.01)
         ring = place.long()

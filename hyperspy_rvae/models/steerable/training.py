@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from hyperspy_rvae.models.course import Callback, Course, Plan, Record, noise_re
 from hyperspy_rvae.models.divergence import Cost, kl_unit
 from hyperspy_rvae.models.steerable.likelihood import Evidence
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
+
+if TYPE_CHECKING:
+    from hyperspy_rvae.models.steerable.streaming import Stream, StreamedSamples
 
 _BATCHES = (8, 50)  # fewest and most subimages to a step
 _STEPS_PER_EPOCH = 8  # which smaller batches are for
@@ -33,7 +36,6 @@ _STILL_EVERY = 4  # steps
 _STILL = 1000.0 * _STILL_EVERY  # nats per squared pixel that content moves as z changes by one
 _SLIGHT = 1e-3
 _OWN_SHIFT = 0.7  # share of subimages that are read where their content was last found
-_NEAR_SHIFTS = 9
 _EVERYWHERE = 4  # after warming up, steps between looks at all shifts and not at nearby ones
 _HELD_OUT_MOST = 1000  # subimages whose loss is taken
 _CALIBRATED_MOST = 1000
@@ -68,7 +70,12 @@ class Samples:
 
     def at(self, rows: Tensor, place: Tensor) -> Tensor:
         """Coefficients ``(n, 2 D)`` of some rows, each about one shift."""
-        return self.coefficients(rows, place[:, None])[:, 0]
+        found = self.coefficients(rows, place[:, None])[:, 0]
+        return self.likelihood.seen_from(place, found)
+
+    def draws(self, batch: int, generator: Generator) -> Draws:
+        """Draw rows in batches."""
+        return Draws(len(self), batch, generator)
 
 
 class Draws:
@@ -98,9 +105,8 @@ class Draws:
         hard = torch.multinomial(self.weight, self.hard, True, generator=self.generator)
         return torch.cat([rows, hard])
 
-    def places(self, rows: Tensor, shifts: int) -> tuple[Tensor, Tensor]:
-        """Index of the shift at which each row is read, and whether it is its own."""
-        near = min(_NEAR_SHIFTS, shifts)
+    def places(self, rows: Tensor, near: int) -> tuple[Tensor, Tensor]:
+        """Index of the place at which each row is read, and whether it is its own."""
         chance = torch.rand(len(rows), generator=self.generator)
         anywhere = torch.randint(near, (len(rows),), generator=self.generator)
         own = (chance < _OWN_SHIFT) & self.seen[rows]
@@ -123,11 +129,8 @@ class Draws:
             setattr(self, name, state_dict[name])
 
     def _weigh(self) -> None:
-        if not self.hard or self.seen.float().mean() <= 0.5:
-            return
-        off = self.misfit - self.misfit.median()
-        score = off / (1.4826 * off.abs().median() + 1e-9)
-        self.weight = (score - _EASY).clamp(0, _HARDEST) + 1e-3
+        if self.hard and self.seen.float().mean() > 0.5:
+            self.weight = weights(self.misfit)
 
 
 class Trainer:
@@ -136,17 +139,18 @@ class Trainer:
     def __init__(
         self,
         network: SteerableNetwork,
-        samples: Samples,
+        samples: Samples | StreamedSamples,
         plan: Plan,
         generator: Generator,
     ) -> None:
         self.network, self.samples, self.plan, self.generator = network, samples, plan, generator
         batch = min(plan.batch_size or batch_size(len(samples)), len(samples))
-        self.draws = Draws(len(samples), batch, generator)
+        self.draws = samples.draws(batch, generator)
         self.steps = math.ceil(len(samples) / batch)
         self.near = network.near.cpu()
         turns, moves = network.space.rotation, network.space.translation
-        lever = [turns * min(network.window) / 4, 1.0 * moves, 1.0 * moves]
+        arm = min(network.window) / 4
+        lever = [turns * arm, 1.0 * moves, 1.0 * moves] + [arm] * network.space.scale
         self.lever = network.gain.new_tensor(lever)
         known = network.space.prior.shift is not None
         self.centring = (_CENTRING_ON_PRIOR,) * 2 if known else _CENTRING
@@ -180,7 +184,7 @@ class Trainer:
         """Take one step; reconstruction, divergence and its cost of the subimages in turn."""
         likelihood, device = self.network.likelihood, self.network.noise_variance.device
         rows = self.draws.next()
-        place, own = self.draws.places(rows, len(likelihood.shifts))
+        place, own = self.draws.places(rows, self.near.shape[1])
         warm = self.taken >= 2 * self.warm_up
         everywhere = not warm or self.taken % _EVERYWHERE == 0
         cells = None if everywhere else self.near[self.draws.shift[rows]]
@@ -234,14 +238,14 @@ class Trainer:
         change = self.network.draw(content + _NEARBY * nearby, context) - b
         products = motions @ motions.mT
         slight = _SLIGHT * products.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
-        products = products + slight * torch.eye(3, device=products.device)
+        products = products + slight * torch.eye(len(self.lever), device=products.device)
         motion = torch.linalg.solve(products, motions @ change[..., None])[..., 0]
         return _STILL * (motion / _NEARBY * self.lever).square().sum(1)
 
     def _note(
         self, rows: Tensor, found: Evidence, square: Tensor, kl: Tensor
     ) -> tuple[float, float, float]:
-        self.draws.note(rows, found.error.sum(1).cpu(), found.shift.cpu())
+        self.draws.note(rows, found.error.sum(1).cpu(), found.place.cpu())
         even = slice(self.draws.even)
         reconstruction = _reconstruction(self.network, found, square)[even]
         self.network.learn_noise(found.error[even].mean(0) / self.network.likelihood.size)
@@ -257,6 +261,7 @@ def train(
     snr: float,
     generator: Generator,
     callback: Callback | None,
+    stream: Stream | None = None,
 ) -> list[Record]:
     """Train a network in place.
 
@@ -272,6 +277,9 @@ def train(
         Source of all chance, on the CPU.
     callback
         Called with the number of the epoch and its record.
+    stream
+        All that there is to learn from, where it doesn't fit into memory; `pixels` are a sample of
+        it then, for scales and validation.
 
     Returns
     -------
@@ -281,8 +289,9 @@ def train(
     order = torch.randperm(len(pixels), generator=generator).to(pixels.device)
     aside = min(round(plan.validation_fraction * len(order)), len(order) - 1)
     held_out, learned = order[:aside][:_HELD_OUT_MOST], order[aside:]
-    samples = Samples(network, pixels[learned], context[learned])
-    network.begin(samples.coefficients(torch.arange(min(len(samples), 2000))), samples.square)
+    known = Samples(network, pixels[learned], context[learned])
+    network.begin(known.coefficients(torch.arange(min(len(known), 2000))), known.square)
+    samples = known if stream is None else stream.samples(network, held_out)
     trainer = Trainer(network, samples, plan, generator)
     least = min(max(_STEPS_AT_UNIT_SNR / snr**_SNR_POWER, _LEAST_STEPS[0]), _LEAST_STEPS[1])
     course = Course(plan, trainer.steps, math.ceil(least / trainer.steps))
@@ -306,6 +315,13 @@ def train(
         some = learned[:_CALIBRATED_MOST]
         network.calibrate(pixels[some], context[some])
     return history
+
+
+def weights(misfit: Tensor) -> Tensor:
+    """Chances to be drawn for a misfit, ``(n,)``: next to none for what fits as most do."""
+    off = misfit - misfit.median()
+    score = off / (1.4826 * off.abs().median() + 1e-9)
+    return (score - _EASY).clamp(0, _HARDEST) + 1e-3
 
 
 def validate(
