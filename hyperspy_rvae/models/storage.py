@@ -105,7 +105,7 @@ def from_arrays(
         if not bool((state[name] > 0).all()):
             raise ValueError(_unfit(f"{name} must be positive, got {state[name].tolist()}"))
     for name in ("location", "scale"):
-        if float(state[name].abs()) > checks.LARGEST_PIXEL:
+        if float(state[name].abs().max()) > checks.LARGEST_PIXEL:
             raise ValueError(
                 _unfit(f"{name} must be at most {checks.LARGEST_PIXEL:g}, as pixels are")
             )
