@@ -34,7 +34,7 @@ def draw(X: Any, most: int | None, seed: int) -> Any:
 
     What belongs to them row by row, such as their labels, is drawn alike.
     """
-    rows = drawn(len(X), most, seed)
+    rows = None if most is None else drawn(len(X), most, seed)
     if rows is not None:
         if hasattr(X, "iloc"):  # a pandas object keeps its names
             return X.iloc[rows]
@@ -97,7 +97,7 @@ def encode(X: da.Array, condition: Any, encode_block: Encode, latents: int) -> d
     Parameters
     ----------
     X
-        Subimages, shape ``(n, height, width)`` or ``(n, height * width)``.
+        Subimages, shape ``(n, height, width)``, ``(n, channels, height, width)`` or flattened.
     condition
         None, or what belongs to each of them, shape ``(n,)`` or ``(n, k)``; of a dask array, blocks
         are computed with those of X.
@@ -116,7 +116,7 @@ def encode(X: da.Array, condition: Any, encode_block: Encode, latents: int) -> d
         _encode_block,
         "nl",
         X.rechunk(dict.fromkeys(range(1, X.ndim), -1)),
-        "nyx"[: X.ndim],
+        "nyxc"[: X.ndim],
         *beside,
         new_axes={"l": 2 * latents},
         dtype=np.float32,

@@ -13,14 +13,17 @@ from scipy.sparse import issparse
 
 SMALLEST_WINDOW = 5
 FEWEST_SUBIMAGES = 10
-INVARIANCES = ("rotation", "translation")
+INVARIANCES = ("rotation", "translation", "scale")
 DECODERS = ("steerable", "spatial")
 LARGEST_STEERABLE = 128
+LARGEST_PIXEL = 1e150  # whose square is a number, too
+_WIDEST_PRIOR = 1e4  # px
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
     """Refuse parameters of an estimator that have no meaning."""
     _check_count("latent_dim", parameters["latent_dim"])
+    _check_count("n_models", parameters["n_models"], "; 1 trains a single model")
     if parameters["batch_size"] is not None:
         _check_count("batch_size", parameters["batch_size"], "; None takes what suits the data")
     for name in ("epochs", "patience"):
@@ -46,6 +49,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         raise ValueError(f"decoder must be one of {DECODERS}, got {parameters['decoder']!r}")
     check_invariances(parameters["invariances"])
     check_priors(parameters)
+    check_symmetry(parameters)
     choose_device(parameters["device"])
 
 
@@ -114,24 +118,41 @@ def check_invariances(invariances: Sequence[str]) -> None:
 
 def check_priors(parameters: Mapping[str, Any]) -> None:
     """Refuse priors of a pose that has none, or of no width."""
-    for name, invariance, widest in (
-        ("rotation_prior", "rotation", math.pi),
-        ("translation_prior", "translation", math.inf),
+    for name, invariance, widest, unit in (
+        ("rotation_prior", "rotation", math.pi, "rad"),
+        ("translation_prior", "translation", _WIDEST_PRIOR, "px"),
     ):
         width = parameters[name]
         if width is None:
             continue
         if not _is_real(width) or not 0 < width <= widest:
-            most = f" up to {widest:.4g} rad" if math.isfinite(widest) else " of pixels"
             raise ValueError(
-                f"{name} must be None or a positive width{most}, got {width!r}; "
-                "it is the standard deviation about 0"
+                f"{name} must be None or a positive width up to {widest:.4g} {unit}, "
+                f"got {width!r}; it is the standard deviation about 0"
             )
         if invariance not in parameters["invariances"]:
             raise ValueError(
                 f"{name} needs {invariance!r} among the invariances, "
                 f"got {tuple(parameters['invariances'])}; add it, or leave the prior out"
             )
+
+
+def check_symmetry(parameters: Mapping[str, Any]) -> None:
+    """Refuse a symmetry of content that is no order, or of a model that can't tell angles by it."""
+    order = parameters["rotation_symmetry"]
+    if order is None:
+        return
+    if order != "auto" and not (_is_integer(order) and order >= 1):
+        raise ValueError(
+            f"rotation_symmetry must be None, 'auto' or a whole number from 1 on, got {order!r}; "
+            "3 gives angles modulo 120 degrees"
+        )
+    if "rotation" not in parameters["invariances"] or parameters["decoder"] != "steerable":
+        raise ValueError(
+            f"rotation_symmetry={order!r} needs 'rotation' among the invariances and the steerable "
+            f"decoder, got {tuple(parameters['invariances'])} and {parameters['decoder']!r}; leave "
+            "it out"
+        )
 
 
 def choose_device(device: str | None) -> torch.device:
@@ -145,15 +166,21 @@ def choose_device(device: str | None) -> torch.device:
     return torch.device(device or "cpu")
 
 
-def check_new_subimages(X: Any) -> tuple[np.ndarray, tuple[int, int]]:
-    """Subimages to learn from, ``(n, h, w)`` or flattened squares, and their window's shape.
+def check_new_subimages(X: Any) -> tuple[np.ndarray, tuple[int, int], int]:
+    """Subimages to learn from and their window's shape.
+
+    Parameters
+    ----------
+    X
+        Shape ``(n, h, w)``, ``(n, channels, h, w)`` or, flattened squares, ``(n, h * h)``.
 
     Returns
     -------
-    X, window
-        The array, flattened to ``(n, h * w)``, and ``(h, w)``.
+    X, window, channels
+        The array, flattened to ``(n, channels * h * w)``, ``(h, w)``, and how many channels.
     """
     X = _numeric("X", X)
+    channels = X.shape[1] if X.ndim == 4 else 1
     if X.ndim == 2:
         side = math.isqrt(X.shape[1])
         if side * side != X.shape[1]:
@@ -162,10 +189,10 @@ def check_new_subimages(X: Any) -> tuple[np.ndarray, tuple[int, int]]:
                 "give windows that are not square as (n, height, width)"
             )
         window = (side, side)
-    elif X.ndim == 3:
-        window = (X.shape[1], X.shape[2])
+    elif X.ndim in (3, 4) and channels:
+        window = (X.shape[-2], X.shape[-1])
     else:
-        raise ValueError(_wrong_dimensions(X.shape, "(n, height, width) or (n, height * width)"))
+        raise ValueError(_wrong_dimensions(X.shape))
     if min(window) < SMALLEST_WINDOW:
         raise ValueError(
             f"windows must be at least {SMALLEST_WINDOW} px high and wide, got {window}; a window "
@@ -177,12 +204,16 @@ def check_new_subimages(X: Any) -> tuple[np.ndarray, tuple[int, int]]:
             "hundreds are better: take more atoms or frames"
         )
     X = _finite("X", X).reshape(len(X), -1)
+    if max(-float(X.min()), float(X.max())) > LARGEST_PIXEL:
+        raise ValueError(
+            f"pixels must be at most {LARGEST_PIXEL:g}, got {max(X.max(), -X.min()):g}; scale them"
+        )
     if (X == X[0]).all() and (X != X[0, 0]).any():
         raise ValueError(
             f"the subimages must differ, got one window {len(X)} times; look at the positions "
             "that they were cut at"
         )
-    return X, window
+    return X, window, channels
 
 
 def check_decoder(decoder: str, window: tuple[int, int]) -> None:
@@ -194,20 +225,25 @@ def check_decoder(decoder: str, window: tuple[int, int]) -> None:
         )
 
 
-def check_subimages(X: Any, window: tuple[int, int]) -> np.ndarray:
-    """Subimages of a known window, flattened to ``(n, h * w)``."""
+def check_subimages(X: Any, window: tuple[int, int], channels: int) -> np.ndarray:
+    """Subimages of a known window, flattened to ``(n, channels * h * w)``."""
     X = _numeric("X", X)
-    check_window(X.shape, window)
-    return _finite("X", X).reshape(len(X), math.prod(window))
+    check_window(X.shape, window, channels)
+    return _finite("X", X).reshape(len(X), channels * math.prod(window))
 
 
-def check_window(shape: tuple[int, ...], window: tuple[int, int]) -> None:
-    """Refuse subimages of another shape than ``(n, *window)``, or the same flattened."""
-    if len(shape) not in (2, 3):
-        raise ValueError(_wrong_dimensions(shape, "(n, height, width) or (n, height * width)"))
-    if shape[1:] not in (window, (math.prod(window),)):
+def check_window(shape: tuple[int, ...], window: tuple[int, int], channels: int) -> None:
+    """Refuse subimages of another shape than ``(n, channels, *window)``.
+
+    They may be flattened, and a single channel needs no axis.
+    """
+    if len(shape) not in (2, 3, 4):
+        raise ValueError(_wrong_dimensions(shape))
+    whole = (channels, *window)
+    fitted = window if channels == 1 else whole
+    if shape[1:] not in (fitted, whole, (math.prod(whole),)):
         raise ValueError(
-            f"X has windows of shape {shape[1:]}, and the model was fitted to {window}; "
+            f"X has windows of shape {shape[1:]}, and the model was fitted to {fitted}; "
             "cut windows of that size, or fit a model to these"
         )
 
@@ -221,7 +257,11 @@ def check_latents(Z: Any, names: tuple[str, ...]) -> np.ndarray:
             f"got {Z.shape}"
         )
     with np.errstate(over="ignore"):
-        return _finite("Z", Z.astype(np.float32))
+        Z = _finite("Z", Z.astype(np.float32))
+    if "scale" in names and not (Z[:, names.index("scale")] > 0).all():
+        smallest = Z[:, names.index("scale")].min()
+        raise ValueError(f"scales in Z must be positive, got {smallest:g}; 1 is the usual size")
+    return Z
 
 
 def _numeric(name: str, values: Any) -> np.ndarray:
@@ -248,8 +288,11 @@ def _finite(name: str, values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _wrong_dimensions(shape: tuple[int, ...], needed: str) -> str:
-    return f"X must be of shape {needed}, got {shape}; reshape it, one subimage to a row"
+def _wrong_dimensions(shape: tuple[int, ...]) -> str:
+    return (
+        "X must be of shape (n, height, width), (n, channels, height, width) or "
+        f"(n, height * width), got {shape}; reshape it, one subimage to a row"
+    )
 
 
 def _check_count(name: str, value: Any, otherwise: str = "") -> None:
@@ -264,4 +307,9 @@ def _is_integer(value: Any) -> bool:
 
 
 def _is_real(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False

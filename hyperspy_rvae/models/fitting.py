@@ -28,7 +28,7 @@ _LEAST_SNR = 0.05  # below, the signal's variance is not known well enough
 
 @dataclass(frozen=True)
 class Task:
-    """What to learn, from pixels ``(n, h * w)`` and their context ``(n, c)``, and where."""
+    """What to learn, from pixels ``(n, channels * h * w)`` and a context ``(n, c)``, and where."""
 
     pixels: np.ndarray
     window: tuple[int, int]
@@ -36,6 +36,7 @@ class Task:
     plan: Plan
     context: np.ndarray
     device: torch.device
+    channels: int = 1
     streamed: Streamed | None = None
 
 
@@ -43,11 +44,11 @@ def spatial(
     task: Task, generator: Generator, callback: Callback | None
 ) -> tuple[Network, list[Record]]:
     """Train an encoder of pose and content, and a spatial decoder."""
-    location, scale = scaling.location_and_scale(task.pixels)
-    network = Network(task.window, task.space, task.context.shape[1])
+    location, scale = scaling.by_channel(task.pixels, task.channels)
+    network = Network(task.window, task.space, task.context.shape[1], task.channels)
     network.start(generator)
-    network.location.fill_(location)
-    network.scale.fill_(scale)
+    network.location.copy_(torch.from_numpy(location))
+    network.scale.copy_(torch.from_numpy(scale))
     network.to(task.device)
     images = scaling.standardise(task.pixels, location, scale)
     context = torch.from_numpy(task.context).to(task.device)
@@ -60,14 +61,16 @@ def steerable(
     task: Task, generator: Generator, callback: Callback | None
 ) -> tuple[SteerableNetwork, list[Record]]:
     """Train networks of content alone; the pose is summed over."""
-    location, scale = scaling.location_and_scale(task.pixels)
+    location, scale = scaling.by_channel(task.pixels, task.channels)
     _doubt_window(task.window, task.space)
     images = scaling.standardise(task.pixels, location, scale)
-    found = spectrum.measure(images.reshape(-1, *task.window))
-    network = SteerableNetwork(task.window, task.space, found.band, task.context.shape[1])
+    found = spectrum.measure(images.reshape(-1, task.channels, *task.window))
+    network = SteerableNetwork(
+        task.window, task.space, found.band, task.context.shape[1], task.channels
+    )
     network.start(generator)
-    network.location.fill_(location)
-    network.scale.fill_(scale)
+    network.location.copy_(torch.from_numpy(location))
+    network.scale.copy_(torch.from_numpy(scale))
     network.to(task.device)
     support = network.seen(torch.from_numpy(images)).to(task.device)
     context = torch.from_numpy(task.context).to(task.device)
@@ -82,17 +85,17 @@ def steerable(
         if stream is not None:
             stream.close()
     if task.plan.epochs is None:
-        _doubt(float(network.noise_variance), found, task.space.content)
+        _doubt(float(network.noise_variance.mean()), found, task.space.content)
     return network, history
 
 
 def _stream(task: Task, network: SteerableNetwork) -> Stream | None:
     if task.streamed is None:
         return None
-    location, scale = float(network.location), float(network.scale)
+    location, scale = network.location.numpy(force=True), network.scale.numpy(force=True)
 
     def prepare(windows: np.ndarray) -> torch.Tensor:
-        pixels = checks.check_subimages(windows, task.window)
+        pixels = checks.check_subimages(windows, task.window, task.channels)
         return network.seen(torch.from_numpy(scaling.standardise(pixels, location, scale)))
 
     return Stream(task.streamed, prepare)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -11,13 +11,14 @@ from torch import Tensor
 
 
 class Latents(NamedTuple):
-    """Latents by what they do: angle ``(n,)``, shift ``(n, 2)``, content ``(n, k)``.
+    """Latents by what they do: angle and scale ``(n,)``, shift ``(n, 2)``, content ``(n, k)``.
 
-    Without the invariance, angle and shift are zero.
+    Without the invariance, angle and shift are zero, and scale is one.
     """
 
     angle: Tensor
     shift: Tensor
+    scale: Tensor
     content: Tensor
 
 
@@ -39,7 +40,9 @@ class LatentSpace:
     content: int
     rotation: bool
     translation: bool
+    scale: bool = False
     prior: PosePrior = PosePrior()
+    symmetry: int | Literal["auto"] = 1  # of content, modulo which angles are told
 
     @property
     def turns_freely(self) -> bool:
@@ -50,12 +53,18 @@ class LatentSpace:
     def names(self) -> tuple[str, ...]:
         """Names in the order of the columns."""
         pose = ("angle",) * self.rotation + ("shift_x", "shift_y") * self.translation
+        pose += ("scale",) * self.scale
         return pose + tuple(f"z{k}" for k in range(1, self.content + 1))
 
     @property
     def widths(self) -> list[int]:
-        """How many columns angle, shift and content take."""
-        return [int(self.rotation), 2 * self.translation, self.content]
+        """How many columns angle, shift, scale and content take."""
+        return [int(self.rotation), 2 * self.translation, int(self.scale), self.content]
+
+    @property
+    def at_rest(self) -> np.ndarray:
+        """Latents of content that is neither turned nor shifted nor scaled, and itself zero."""
+        return np.array([float(name == "scale") for name in self.names], np.float32)
 
     def is_content(self) -> np.ndarray:
         """Whether each column is one of the content's."""
@@ -63,15 +72,17 @@ class LatentSpace:
 
     def split(self, values: Tensor) -> Latents:
         """Take the columns apart."""
-        angle, shift, content = values.split(self.widths, -1)
+        angle, shift, scale, content = values.split(self.widths, -1)
         if not self.rotation:
             angle = values.new_zeros(len(values), 1)
         if not self.translation:
             shift = values.new_zeros(len(values), 2)
-        return Latents(angle.squeeze(-1), shift, content)
+        if not self.scale:
+            scale = values.new_ones(len(values), 1)
+        return Latents(angle.squeeze(-1), shift, scale.squeeze(-1), content)
 
     def join(self, latents: Latents) -> Tensor:
         """Put the columns together, those that the model has."""
-        parts = [latents.angle[:, None], latents.shift, latents.content]
-        present = [self.rotation, self.translation, True]
+        parts = [latents.angle[:, None], latents.shift, latents.scale[:, None], latents.content]
+        present = [self.rotation, self.translation, self.scale, True]
         return torch.cat([part for part, here in zip(parts, present, strict=True) if here], -1)

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, overload
 
 import dask.array as da
@@ -13,25 +14,26 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
-from torch import Generator
 
 from hyperspy_rvae.models import (
     blocks,
     checks,
     conditions,
     configuration,
+    ensemble,
     fitting,
     inference,
     storage,
 )
-from hyperspy_rvae.models.checkpoint import open_checkpoint, settle_seed
+from hyperspy_rvae.models.checkpoint import settle_seed
 from hyperspy_rvae.models.conditions import Condition
 from hyperspy_rvae.models.course import Callback, Plan, Record
 from hyperspy_rvae.models.divergence import Cost
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace, PosePrior
+from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 
-Invariance = Literal["rotation", "translation"]
+Invariance = Literal["rotation", "translation", "scale"]
 
 
 class RVAE(TransformerMixin, BaseEstimator):
@@ -47,7 +49,8 @@ class RVAE(TransformerMixin, BaseEstimator):
     latent_dim
         How many content latents, z1, z2, ....
     invariances
-        ``"rotation"``, ``"translation"``, both or neither.
+        Any of ``"rotation"``, ``"translation"`` and ``"scale"``, or none. Scales differ by up to
+        20 % or so either way; they make training and reading several times as slow.
     decoder
         ``"steerable"``, which sees the disc that fits into the window, and finds shifts of up to
         about 2 px (1 px in windows below 20 px); corners are drawn as the rim of the disc goes
@@ -60,6 +63,12 @@ class RVAE(TransformerMixin, BaseEstimator):
     translation_prior
         Standard deviation in pixels of the shifts along x and along y. None: 1.5 px for the
         steerable decoder, a twentieth of the window's shorter side for the spatial one.
+    rotation_symmetry
+        An environment of n-fold symmetry fits at n angles, and noise decides between them. Given
+        n, all angles are told modulo 2 pi / n, in (-pi / n, pi / n]; with ``"auto"`` each modulo
+        the symmetry of its own content, which `symmetry` gives. Shifts follow, so that the
+        content's centre of symmetry stays where it is. None: angles go round the whole circle.
+        For the steerable decoder.
     epochs
         How many times as many subimages are drawn as there are. None: as many as the signal to
         noise asks for at least, and until the loss of those held out, or of all where none are,
@@ -90,6 +99,10 @@ class RVAE(TransformerMixin, BaseEstimator):
     buffer_subimages
         Of a dask array, have so many subimages in memory at once, in blocks from anywhere, which
         are learned from before others take their place. For the steerable decoder.
+    n_models
+        How many models to train, from different seeds. All that is returned is the first one's,
+        but for the standard deviations: those take in how far the models disagree. With an active
+        client of ``dask.distributed`` they are trained there, side by side.
     device
         ``"cpu"`` or ``"cuda"``. None: the CPU, which these small networks keep busy.
     seed
@@ -101,7 +114,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         Names of the latents in the order of the columns: "angle" (radians, counter-clockwise as
         displayed, in (-pi, pi]; a subimage turned by +a has an angle greater by a), "shift_x" and
         "shift_y" (pixels, right and down: the content's displacement from the window's centre),
-        "z1", "z2", .... The origin of the angle is the model's own: each content is turned to
+        "scale" (a factor; 1 is the mean of the training set), "z1", "z2", .... The origin of the
+        angle is the model's own: each content is turned to
         overlap the most with the one most like it, which is a mere convention where they share
         nothing; under ``rotation_prior`` it is the prior's zero. The origin of the shift is each
         motif's own, and under ``translation_prior`` the mean of each motif's shifts.
@@ -109,14 +123,15 @@ class RVAE(TransformerMixin, BaseEstimator):
         One dict per epoch: ``loss``, ``reconstruction`` and ``divergence`` (nats per subimage on
         the input's scale), ``noise_variance``, and ``validation_loss`` where some are held out.
     noise_variance_
-        Learned variance of a pixel, on the input's scale.
+        Learned variance of a pixel, on the input's scale; an array where there are several
+        channels.
     seed_
         The seed that was used.
     condition_
         None, or what `fit` was given as condition: its ``labels``, or ``location`` and ``scale``
         of its values, and ``names``, if it came from columns of a table.
-    window_shape_, n_features_in_
-        Height and width of a window, and their product.
+    window_shape_, n_channels_, n_features_in_
+        Height and width of a window, how many channels it has, and the product of the three.
 
     References
     ----------
@@ -146,6 +161,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         decoder: Literal["steerable", "spatial"] = "steerable",
         rotation_prior: float | None = None,
         translation_prior: float | None = None,
+        rotation_symmetry: int | Literal["auto"] | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float = 2e-3,
@@ -157,6 +173,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         patience: int | None = None,
         max_subimages: int | None = None,
         buffer_subimages: int | None = None,
+        n_models: int = 1,
         device: Literal["cpu", "cuda"] | None = None,
         seed: int | None = None,
     ) -> None:
@@ -165,6 +182,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         self.decoder = decoder
         self.rotation_prior = rotation_prior
         self.translation_prior = translation_prior
+        self.rotation_symmetry = rotation_symmetry
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -176,6 +194,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         self.patience = patience
         self.max_subimages = max_subimages
         self.buffer_subimages = buffer_subimages
+        self.n_models = n_models
         self.device = device
         self.seed = seed
 
@@ -193,8 +212,10 @@ class RVAE(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X
-            Shape ``(n, height, width)``, or ``(n, height * width)`` for square windows; at least
-            ten of at least 5 px, of any unit. Of a dask array ``max_subimages`` are computed.
+            Shape ``(n, height, width)``, ``(n, channels, height, width)``, or
+            ``(n, height * width)`` for square windows; at least ten of at least 5 px, of any unit.
+            Channels are images of the same place: they share the pose, and each has its own unit
+            and noise. Of a dask array ``max_subimages`` are computed.
         y
             Ignored.
         condition
@@ -221,20 +242,31 @@ class RVAE(TransformerMixin, BaseEstimator):
         condition = blocks.draw_beside("condition", condition, X, self.max_subimages, seed)
         learned = None if condition is None else conditions.learn(condition)
         some, streamed = blocks.to_learn(X, self.max_subimages, self.buffer_subimages, seed)
-        pixels, window = checks.check_new_subimages(some)
+        pixels, window, channels = checks.check_new_subimages(some)
         checks.check_decoder(self.decoder, window)
         learn = fitting.spatial if self.decoder == "spatial" else fitting.steerable
         context = conditions.codes(learned, condition, len(streamed.X) if streamed else len(pixels))
         if streamed:
             streamed = dataclasses.replace(streamed, context=context)
             context = context[streamed.rows]
-        data = {"subimages": pixels, "condition": context}
-        kept = open_checkpoint(checkpoint, self.get_params(deep=False), seed, window, data)
-        plan = dataclasses.replace(self._plan(), checkpoint=kept)
-        task = fitting.Task(pixels, window, self._space(), plan, context, self._device(), streamed)
-        network, history = learn(task, Generator().manual_seed(seed), callback)
-        self._adopt(network, history, seed, learned)
-        inference.measure_spread(network, pixels, context, self._device())
+        task = fitting.Task(
+            pixels,
+            window,
+            self._space(),
+            self._plan(),
+            context,
+            self._device(),
+            channels,
+            streamed,
+        )
+        each = ensemble.seeds(seed, int(self.n_models))
+        plans = ensemble.plans(task, self.get_params(deep=False), each, checkpoint)
+        found = ensemble.train(learn, task, plans, each, callback)
+        networks = [network.cpu().eval() for network, _ in found]
+        for network in networks:
+            inference.measure_spread(network, pixels, context, task.device)
+        history = ensemble.histories([history for _, history in found])
+        self._adopt(networks[0], ensemble.compare(networks, task, seed), history, seed, learned)
         return self
 
     def fit_transform(self, X: Any, y: Any = None, *, condition: Any = None, **others: Any) -> Any:
@@ -256,9 +288,10 @@ class RVAE(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X
-            Shape ``(n, height, width)`` or ``(n, height * width)``, windows of the fitted shape.
+            As for `fit`, with windows and channels of the fitted shape; may be flattened.
         return_std
-            Whether to return the posterior's standard deviations, too.
+            Whether to return standard deviations, too: the posterior's and, where there are
+            several models, what they disagree by, ``sqrt(posterior**2 + disagreement**2)``.
         condition
             As `fit` was given, for these subimages; one label or number holds for all of them.
 
@@ -270,12 +303,12 @@ class RVAE(TransformerMixin, BaseEstimator):
         """
         network = self._fitted()
         if isinstance(X, da.Array):
-            checks.check_window(X.shape, network.window)
+            checks.check_window(X.shape, network.window, network.channels)
             condition = conditions.checked(self.condition_, condition, len(X))
             both = blocks.encode(X, condition, self._encode, len(self.latent_names_))
             values, std = both[:, : both.shape[1] // 2], both[:, both.shape[1] // 2 :]
         else:
-            values, std = self._encode(X, condition)
+            values, std = self._encode(X, condition, return_std)
         return (values, std) if return_std else values
 
     def inverse_transform(self, Z: Any, *, condition: Any = None) -> np.ndarray:
@@ -291,20 +324,51 @@ class RVAE(TransformerMixin, BaseEstimator):
         Returns
         -------
         images
-            Shape ``(n, height, width)``.
+            Shape ``(n, height, width)``, or ``(n, channels, height, width)`` if there are several.
         """
         network = self._fitted()
         values = checks.check_latents(Z, network.space.names)
         context = conditions.codes(self.condition_, condition, len(values))
         images = inference.decode(network, values, context, self._device())
-        return images.reshape(-1, *network.window)
+        several = (network.channels,) if network.channels > 1 else ()
+        return images.reshape(-1, *several, *network.window)
 
     def reconstruct(self, X: Any, *, condition: Any = None) -> np.ndarray:
         """Encode and decode subimages; the result has the shape of ``X``, on its scale."""
         network = self._fitted()
-        values, _ = self._encode(X, condition)
+        values, _ = self._encode(X, condition, return_std=False)
         context = conditions.codes(self.condition_, condition, len(values))
         return inference.decode(network, values, context, self._device()).reshape(np.shape(X))
+
+    def symmetry(self, Z: Any, *, condition: Any = None) -> np.ndarray:
+        """Order of the rotational symmetry of the content of latents.
+
+        Content is n-fold symmetric if it looks the same, an autocorrelation above 0.8, after turns
+        by 2 pi / n about a centre of its own; the highest n up to six counts.
+
+        Parameters
+        ----------
+        Z
+            Shape ``(n, latents)``, columns as in ``latent_names_``; only the content is looked at.
+        condition
+            As `fit` was given, for these rows; one label or number holds for all of them.
+
+        Returns
+        -------
+        orders
+            Shape ``(n,)``, whole numbers; 1 where content has no such symmetry.
+
+        Raises
+        ------
+        ValueError
+            If the decoder is not the steerable one.
+        """
+        network = self._fitted()
+        if not isinstance(network, SteerableNetwork):
+            raise ValueError("symmetry needs decoder='steerable', got 'spatial'; fit such a model")
+        values = checks.check_latents(Z, network.space.names)
+        context = conditions.codes(self.condition_, condition, len(values))
+        return inference.symmetry(network, values, context, self._device())
 
     def score(self, X: Any, y: Any = None, *, condition: Any = None) -> float:
         """Mean evidence lower bound of a subimage in nats, on the input's own scale.
@@ -312,36 +376,58 @@ class RVAE(TransformerMixin, BaseEstimator):
         The latents are drawn once for each subimage, from a fixed seed.
         """
         network = self._fitted()
-        pixels = checks.check_subimages(X, network.window)
+        pixels = checks.check_subimages(X, network.window, network.channels)
         if not len(pixels):
             raise ValueError("X must hold at least one subimage to score, got none")
         context = conditions.codes(self.condition_, condition, len(pixels))
         return inference.evidence(network, pixels, context, self._device())
 
     @property
+    def models_(self) -> list[RVAE]:
+        """The fitted models of an ensemble, each by itself."""
+        networks = [self._fitted(), *(network for network, _ in self._others)]
+        parameters = self.get_params(deep=False) | {"n_models": 1}
+        models = []
+        for k, seed in enumerate(ensemble.seeds(self.seed_, len(networks))):
+            models.append(type(self)(**parameters | {"seed": seed}))
+            history = ensemble.history_of(self.history_, k)
+            models[k]._adopt(networks[k], [], history, seed, self.condition_)
+        return models
+
+    @property
     def components_(self) -> np.ndarray:
         """What each latent changes, shape ``(latents, pixels)``: a picture, and not a basis.
 
         The image decoded one standard deviation of the training data above zero, less the one
-        below, all other latents being zero; an angle goes at most a quarter turn either way. The
-        condition is the commonest label, or the mean.
+        below, all other latents being zero; an angle goes at most a quarter turn either way, and
+        a scale is about one. The condition is the commonest label, or the mean.
         """
-        steps = np.diag(self._fitted().spread.numpy())
+        network = self._fitted()
+        steps, rest = np.diag(network.spread.numpy()), network.space.at_rest
         usual = None if self.condition_ is None else [self.condition_.usual] * len(steps)
-        above, below = (self.inverse_transform(sign * steps, condition=usual) for sign in (1, -1))
+        above, below = (
+            self.inverse_transform(rest + sign * steps, condition=usual) for sign in (1, -1)
+        )
         change = above - below
         return change.reshape(len(steps), -1)
 
     def configuration(self) -> str:
         """Everything of a fitted model but its weights and its device, as JSON."""
-        window = self._fitted().window
+        network = self._fitted()
         parameters = self.get_params(deep=False)
         del parameters["device"]  # of the machine, and not of the model
-        return configuration.write(parameters, window, self.seed_, self.history_, self.condition_)
+        return configuration.write(
+            parameters,
+            network.window,
+            self.seed_,
+            self.history_,
+            self.condition_,
+            network.channels,
+        )
 
     def weights(self) -> dict[str, np.ndarray]:
         """Weights of a fitted model by name, arrays of at least one dimension."""
-        return storage.to_arrays(self._fitted())
+        return storage.ensemble_to_arrays(self._fitted(), self._others)
 
     @classmethod
     def rebuild(cls, configuration_json: str, weights: Mapping[str, Any]) -> RVAE:
@@ -368,8 +454,10 @@ class RVAE(TransformerMixin, BaseEstimator):
                 f"the model's configuration is no {cls.__name__}'s: {error}"
             ) from error
         context = 0 if found.condition is None else found.condition.width
-        network = storage.from_arrays(model.decoder, found.window, model._space(), context, weights)
-        model._adopt(network, found.history, found.seed, found.condition)
+        shape = model.decoder, found.window, model._space(), context, found.channels
+        build = partial(storage.from_arrays, *shape)
+        network, others = storage.ensemble_from_arrays(build, int(model.n_models), weights)
+        model._adopt(network, others, found.history, found.seed, found.condition)
         return model
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -393,11 +481,16 @@ class RVAE(TransformerMixin, BaseEstimator):
         """
         return cls.rebuild(*storage.read_file(path))
 
-    def _encode(self, X: Any, condition: Any) -> tuple[np.ndarray, np.ndarray]:
-        network = self._fitted()
-        pixels = checks.check_subimages(X, network.window)
+    def _encode(
+        self, X: Any, condition: Any, return_std: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
+        network, device = self._fitted(), self._device()
+        pixels = checks.check_subimages(X, network.window, network.channels)
         context = conditions.codes(self.condition_, condition, len(pixels))
-        return inference.encode(network, pixels, context, self._device())
+        values, std = inference.encode(network, pixels, context, device)
+        if return_std:
+            std = ensemble.widen(values, std, self._others, pixels, context, device)
+        return values, std
 
     def _plan(self) -> Plan:
         return Plan(
@@ -413,7 +506,12 @@ class RVAE(TransformerMixin, BaseEstimator):
         turns, moves = "rotation" in self.invariances, "translation" in self.invariances
         widths = (self.rotation_prior, self.translation_prior)
         prior = PosePrior(*(None if width is None else float(width) for width in widths))
-        return LatentSpace(int(self.latent_dim), turns, moves, prior=prior)
+        grows = "scale" in self.invariances
+        order = self.rotation_symmetry or 1
+        symmetry: int | Literal["auto"] = "auto" if order == "auto" else int(order)
+        return LatentSpace(
+            int(self.latent_dim), turns, moves, grows, prior=prior, symmetry=symmetry
+        )
 
     def _device(self) -> torch.device:
         return checks.choose_device(self.device)
@@ -425,16 +523,19 @@ class RVAE(TransformerMixin, BaseEstimator):
     def _adopt(
         self,
         network: AnyNetwork,
+        others: ensemble.Others,
         history: list[Record],
         seed: int,
         condition: Condition | None,
     ) -> None:
-        # The network stays on the CPU, where it can be copied, pickled and shared by threads.
-        self._network = network.cpu().eval()
+        # The networks are on the CPU, where they can be copied, pickled and shared by threads.
+        self._network, self._others = network, others
         self.history_ = history
         self.seed_ = seed
         self.condition_ = condition
         self.latent_names_ = network.space.names
         self.window_shape_ = network.window
-        self.n_features_in_ = math.prod(network.window)
-        self.noise_variance_ = float(network.noise_variance) * float(network.scale) ** 2
+        self.n_channels_ = network.channels
+        self.n_features_in_ = network.channels * math.prod(network.window)
+        noise = (network.noise_variance * network.scale.square()).numpy()
+        self.noise_variance_ = float(noise[0]) if len(noise) == 1 else noise

@@ -41,7 +41,7 @@ def stored_table(signal: BaseSignal, *, copy: bool = True) -> pd.DataFrame:
     """Read the table as it was stored, before any crop or slice; to change it, copy it."""
     table = read(signal, "table")
     if isinstance(table, str):
-        raise ValueError(f"the table of these atoms is lost: {table}")
+        raise ValueError(f"the table of these atoms is lost: {table:.300}")
     if table is None and hasattr(signal, "find_atoms"):
         raise ValueError(
             "there are no atoms yet: find them with find_atoms(), give them with set_atoms(), or "
@@ -72,7 +72,7 @@ def stored_axes(signal: BaseSignal) -> list[Axis]:
     """Read the image's axes of when its atoms were last seen in step."""
     axes = read(signal, "axes")
     if isinstance(axes, str):
-        raise ValueError(f"the atoms were lost before: {axes}")
+        raise ValueError(f"the atoms were lost before: {axes:.300}")
     return unpack_axes(axes)
 
 

@@ -1,5 +1,6 @@
 """What runs when a stranger's file is loaded: as the page on untrusted files says."""
 
+import os
 import re
 import subprocess
 import sys
@@ -64,9 +65,9 @@ def test_hyperspy_evaluates_expressions_of_axes(path, suspicious, monkeypatch):
     change(path, hidden_axis)
     (found,) = suspicious(path)
     assert "expression, which is run" in found
-    assert "STRANGER" not in __import__("os").environ
+    assert "STRANGER" not in os.environ
     hs.load(path)
-    assert __import__("os").environ["STRANGER"] == "was here"
+    assert os.environ["STRANGER"] == "was here"
 
 
 def test_hyperspy_imports_the_named_package(path, suspicious, tmp_path, monkeypatch):
@@ -133,7 +134,7 @@ def in_a_gigabyte(path):
 def test_huge_columns_are_refused_without_being_read(path, suspicious):
     change(path, huge)
     assert len(suspicious(path)) == 4
-    assert "table cannot" in in_a_gigabyte(path) or "declares" in in_a_gigabyte(path)
+    assert "declares" in in_a_gigabyte(path)
 
 
 def test_columns_of_which_nothing_is_stored_are_refused(path):

@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from hyperspy_rvae.models.checkpoint import Stateful
-from hyperspy_rvae.models.course import Callback, Course, Plan, Record
+from hyperspy_rvae.models.course import Callback, Course, Plan, Record, noise_record
 from hyperspy_rvae.models.divergence import Cost, kl_unit
 from hyperspy_rvae.models.steerable.likelihood import Evidence
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
@@ -36,7 +36,6 @@ _STILL_EVERY = 4  # steps
 _STILL = 1000.0 * _STILL_EVERY  # nats per squared pixel that content moves as z changes by one
 _SLIGHT = 1e-3
 _OWN_SHIFT = 0.7  # share of subimages that are read where their content was last found
-_NEAR_SHIFTS = 9
 _EVERYWHERE = 4  # after warming up, steps between looks at all shifts and not at nearby ones
 _HELD_OUT_MOST = 1000  # subimages whose loss is taken
 _CALIBRATED_MOST = 1000
@@ -51,8 +50,8 @@ class Samples:
     def __init__(self, network: SteerableNetwork, pixels: Tensor, context: Tensor) -> None:
         self.likelihood = network.likelihood
         self.pixels, self.context = pixels, context
-        self.square = pixels.square().sum(1)
-        numbers = len(pixels) * self.likelihood.functions[..., 0].numel()
+        self.square = self.likelihood.squares(pixels)
+        numbers = len(pixels) * self.likelihood.functions[..., 0].numel() * network.channels
         self.stored: Tensor | None = None
         if numbers <= _STORED_MOST:
             parts = [self.likelihood.coefficients(part) for part in pixels.split(_AT_ONCE)]
@@ -71,7 +70,8 @@ class Samples:
 
     def at(self, rows: Tensor, place: Tensor) -> Tensor:
         """Coefficients ``(n, 2 D)`` of some rows, each about one shift."""
-        return self.coefficients(rows, place[:, None])[:, 0]
+        found = self.coefficients(rows, place[:, None])[:, 0]
+        return self.likelihood.seen_from(place, found)
 
     def draws(self, batch: int, generator: Generator) -> Draws:
         """Draw rows in batches."""
@@ -105,9 +105,8 @@ class Draws:
         hard = torch.multinomial(self.weight, self.hard, True, generator=self.generator)
         return torch.cat([rows, hard])
 
-    def places(self, rows: Tensor, shifts: int) -> tuple[Tensor, Tensor]:
-        """Index of the shift at which each row is read, and whether it is its own."""
-        near = min(_NEAR_SHIFTS, shifts)
+    def places(self, rows: Tensor, near: int) -> tuple[Tensor, Tensor]:
+        """Index of the place at which each row is read, and whether it is its own."""
         chance = torch.rand(len(rows), generator=self.generator)
         anywhere = torch.randint(near, (len(rows),), generator=self.generator)
         own = (chance < _OWN_SHIFT) & self.seen[rows]
@@ -150,7 +149,8 @@ class Trainer:
         self.steps = math.ceil(len(samples) / batch)
         self.near = network.near.cpu()
         turns, moves = network.space.rotation, network.space.translation
-        lever = [turns * min(network.window) / 4, 1.0 * moves, 1.0 * moves]
+        arm = min(network.window) / 4
+        lever = [turns * arm, 1.0 * moves, 1.0 * moves] + [arm] * network.space.scale
         self.lever = network.gain.new_tensor(lever)
         known = network.space.prior.shift is not None
         self.centring = (_CENTRING_ON_PRIOR,) * 2 if known else _CENTRING
@@ -177,14 +177,14 @@ class Trainer:
             "loss": reconstruction + cost,
             "reconstruction": reconstruction,
             "divergence": divergence,
-            "noise_variance": float(self.network.noise_variance) * float(self.network.scale) ** 2,
+            **noise_record(self.network.noise_variance, self.network.scale),
         }
 
     def step(self) -> tuple[float, float, float]:
         """Take one step; reconstruction, divergence and its cost of the subimages in turn."""
         likelihood, device = self.network.likelihood, self.network.noise_variance.device
         rows = self.draws.next()
-        place, own = self.draws.places(rows, len(likelihood.shifts))
+        place, own = self.draws.places(rows, self.near.shape[1])
         warm = self.taken >= 2 * self.warm_up
         everywhere = not warm or self.taken % _EVERYWHERE == 0
         cells = None if everywhere else self.near[self.draws.shift[rows]]
@@ -192,13 +192,13 @@ class Trainer:
         cells = None if cells is None else cells.to(device)
         context = self.samples.context[rows]
         mean, log_variance = self.network.read(
-            self.samples.at(rows, place), context, self._turns(len(rows))
+            self.network.weigh(self.samples.at(rows, place)), context, self._turns(len(rows))
         )
         noise = torch.randn(mean.shape, generator=self.generator).to(device)
         content = mean + (log_variance / 2).exp() * noise
         b = self.network.draw(content, context)
-        a, square = self.samples.coefficients(rows, cells), self.samples.square[rows]
-        s2 = float(self.network.noise_variance)
+        a = self.network.weigh(self.samples.coefficients(rows, cells))
+        square, s2 = self.network.weigh_squares(self.samples.square[rows]), self.network.noise
         with torch.no_grad():
             found = likelihood.evidence(a, b, square, s2, cells)
             motions = likelihood.motions(b)
@@ -212,7 +212,7 @@ class Trainer:
         if self.taken % _STILL_EVERY == 1:
             objective = objective + self._moving(content, context, b, motions)
         objective.mean().backward()
-        steepest = _GRADIENT_NORM * likelihood.size
+        steepest = _GRADIENT_NORM * likelihood.size * likelihood.channels
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), steepest)
         self.optimiser.step()
         self.taken += 1
@@ -238,17 +238,17 @@ class Trainer:
         change = self.network.draw(content + _NEARBY * nearby, context) - b
         products = motions @ motions.mT
         slight = _SLIGHT * products.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
-        products = products + slight * torch.eye(3, device=products.device)
+        products = products + slight * torch.eye(len(self.lever), device=products.device)
         motion = torch.linalg.solve(products, motions @ change[..., None])[..., 0]
         return _STILL * (motion / _NEARBY * self.lever).square().sum(1)
 
     def _note(
         self, rows: Tensor, found: Evidence, square: Tensor, kl: Tensor
     ) -> tuple[float, float, float]:
-        self.draws.note(rows, found.error.cpu(), found.shift.cpu())
+        self.draws.note(rows, found.error.sum(1).cpu(), found.place.cpu())
         even = slice(self.draws.even)
         reconstruction = _reconstruction(self.network, found, square)[even]
-        self.network.learn_noise(found.error[even].mean() / self.network.likelihood.size)
+        self.network.learn_noise(found.error[even].mean(0) / self.network.likelihood.size)
         cost = self.plan.cost.of(kl[even])
         return float(reconstruction.mean()), float(kl[even].sum(1).mean()), float(cost.mean())
 
@@ -329,14 +329,15 @@ def validate(
 ) -> float:
     """Loss per subimage, on the input's own scale, with frozen weights and fixed noise."""
     generator = Generator().manual_seed(seed)
-    s2, total = float(network.noise_variance), 0.0
+    total = 0.0
     with torch.no_grad():
         for part, given in zip(pixels.split(_AT_ONCE), context.split(_AT_ONCE), strict=True):
-            a, square = network.likelihood.coefficients(part), part.square().sum(1)
+            a = network.weigh(network.likelihood.coefficients(part))
+            square = network.weigh_squares(network.likelihood.squares(part))
             mean, log_variance, _ = network.look(a, given)
             noise = torch.randn(mean.shape, generator=generator).to(mean.device)
             b = network.draw(mean + (log_variance / 2).exp() * noise, given)
-            found = network.likelihood.evidence(a, b, square, s2)
+            found = network.likelihood.evidence(a, b, square, network.noise)
             kl = kl_unit(mean, log_variance)
             total += float((_reconstruction(network, found, square) + cost.of(kl)).sum())
     return total / len(pixels) + _log_scale(network)
@@ -348,10 +349,11 @@ def batch_size(count: int) -> int:
 
 
 def _reconstruction(network: SteerableNetwork, found: Evidence, square: Tensor) -> Tensor:
-    s2, size = float(network.noise_variance), network.likelihood.size
-    return square / (2 * s2) - found.log + size / 2 * math.log(2 * math.pi * s2)
+    size, noise = network.likelihood.size, network.noise_variance.tolist()
+    normaliser = sum(size / 2 * math.log(2 * math.pi * s2) for s2 in noise)
+    return square.sum(1) / (2 * network.noise) - found.log + normaliser
 
 
 def _log_scale(network: SteerableNetwork) -> float:
     # Jacobian of the standardisation.
-    return network.likelihood.size * math.log(float(network.scale))
+    return network.likelihood.size * sum(map(math.log, network.scale.tolist()))
