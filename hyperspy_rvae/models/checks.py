@@ -44,6 +44,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     if parameters["decoder"] not in DECODERS:
         raise ValueError(f"decoder must be one of {DECODERS}, got {parameters['decoder']!r}")
     check_invariances(parameters["invariances"])
+    check_priors(parameters)
     choose_device(parameters["device"])
 
 
@@ -94,6 +95,28 @@ def check_invariances(invariances: Sequence[str]) -> None:
         )
     if len(set(invariances)) < len(invariances):
         raise ValueError(f"invariances must differ, got {tuple(invariances)}; name each once")
+
+
+def check_priors(parameters: Mapping[str, Any]) -> None:
+    """Refuse priors of a pose that has none, or of no width."""
+    for name, invariance, widest in (
+        ("rotation_prior", "rotation", math.pi),
+        ("translation_prior", "translation", math.inf),
+    ):
+        width = parameters[name]
+        if width is None:
+            continue
+        if not _is_real(width) or not 0 < width <= widest:
+            most = f" up to {widest:.4g} rad" if math.isfinite(widest) else " of pixels"
+            raise ValueError(
+                f"{name} must be None or a positive width{most}, got {width!r}; "
+                "it is the standard deviation about 0"
+            )
+        if invariance not in parameters["invariances"]:
+            raise ValueError(
+                f"{name} needs {invariance!r} among the invariances, "
+                f"got {tuple(parameters['invariances'])}; add it, or leave the prior out"
+            )
 
 
 def choose_device(device: str | None) -> torch.device:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator
 
-from hyperspy_rvae.models import scaling, training
+from hyperspy_rvae.models import blocks, checks, conditions, scaling, training
+from hyperspy_rvae.models.checkpoint import open_checkpoint
+from hyperspy_rvae.models.conditions import Condition
 from hyperspy_rvae.models.course import Callback, Plan, Record
 from hyperspy_rvae.models.latents import LatentSpace
 from hyperspy_rvae.models.nets import Network
@@ -26,14 +31,39 @@ _LEAST_SNR = 0.05  # below, the signal's variance is not known well enough
 
 @dataclass(frozen=True)
 class Task:
-    """What to learn, from pixels ``(n, h * w)`` and their context ``(n, c)``, and where."""
+    """What to learn, from pixels ``(n, h * w)`` and their context ``(n, c)``, and where.
+
+    The context holds the codes of the condition, if there is one.
+    """
 
     pixels: np.ndarray
     window: tuple[int, int]
     space: LatentSpace
     plan: Plan
     context: np.ndarray
+    condition: Condition | None
     device: torch.device
+
+
+def prepare(
+    parameters: Mapping[str, Any],
+    X: Any,
+    condition: Any,
+    seed: int,
+    checkpoint: str | os.PathLike[str] | None,
+) -> Task:
+    """Task of an estimator with these parameters; what it is given is checked and drawn."""
+    most = parameters["max_subimages"]
+    condition = blocks.draw_beside("condition", condition, X, most, seed)
+    learned = None if condition is None else conditions.learn(condition)
+    pixels, window = checks.check_new_subimages(blocks.draw(X, most, seed))
+    checks.check_decoder(parameters["decoder"], window)
+    context = conditions.codes(learned, condition, len(pixels))
+    data = {"subimages": pixels, "context": context}
+    kept = open_checkpoint(checkpoint, parameters, seed, window, data)
+    space, plan = LatentSpace.of(parameters), Plan.of(parameters, kept)
+    device = checks.choose_device(parameters["device"])
+    return Task(pixels, window, space, plan, context, learned, device)
 
 
 def spatial(
@@ -82,7 +112,7 @@ def _doubt_window(window: tuple[int, int], space: LatentSpace) -> None:
     if space.translation and min(window) < _LEAST_WITH_SHIFTS:
         warnings.warn(
             f"windows of {window} px leave hardly more than the atom in view under shifts of up "
-            f"to {largest_shift(window, space)} px; cut windows of at least {_LEAST_WITH_SHIFTS} "
+            f"to {largest_shift(window, space):g} px; cut windows of at least {_LEAST_WITH_SHIFTS} "
             "px, or leave out the invariance to translation",
             UserWarning,
             stacklevel=4,

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+_TURNS = 4  # either way; enough for a standard deviation of pi
+
 
 def pixel_grid(height: int, width: int) -> Tensor:
     """Positions of a window's pixels, from its centre.
@@ -67,6 +69,14 @@ def exact_turns(height: int, width: int) -> tuple[Tensor, Tensor]:
     quarter_back = np.array([[0, -1], [1, 0]])
     back = np.stack([np.linalg.matrix_power(quarter_back, k) for k in quarters])
     return torch.from_numpy(orders), torch.from_numpy(back).to(torch.float32)
+
+
+def log_wrapped_normal(angle: Tensor, std: float) -> Tensor:
+    """Log-density of angles (radians) that are normal about 0, all turns of them added up."""
+    turns = 2 * math.pi * torch.arange(-_TURNS, _TURNS + 1, device=angle.device)
+    wrapped = torch.remainder(angle + math.pi, 2 * math.pi) - math.pi
+    normal = -0.5 * ((wrapped[..., None] + turns) / std).square()
+    return torch.logsumexp(normal, -1) - math.log(std * math.sqrt(2 * math.pi))
 
 
 def vector_angle(vectors: Tensor) -> Tensor:

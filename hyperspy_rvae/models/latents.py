@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,12 +23,41 @@ class Latents(NamedTuple):
 
 
 @dataclass(frozen=True)
+class PosePrior:
+    """Standard deviations of poses before any data: angle (radians) and shift (pixels).
+
+    None: angles are uniform, and shifts as the decoder takes them.
+    """
+
+    angle: float | None = None
+    shift: float | None = None
+
+
+@dataclass(frozen=True)
 class LatentSpace:
     """The latents of a model: its pose, as far as it has one, and then its content."""
 
     content: int
     rotation: bool
     translation: bool
+    prior: PosePrior = PosePrior()
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> LatentSpace:
+        """Take the latents out of an estimator's parameters."""
+        invariances = parameters["invariances"]
+        widths = (parameters["rotation_prior"], parameters["translation_prior"])
+        return cls(
+            int(parameters["latent_dim"]),
+            "rotation" in invariances,
+            "translation" in invariances,
+            PosePrior(*(None if width is None else float(width) for width in widths)),
+        )
+
+    @property
+    def turns_freely(self) -> bool:
+        """Whether all angles are alike."""
+        return self.rotation and self.prior.angle is None
 
     @property
     def names(self) -> tuple[str, ...]:

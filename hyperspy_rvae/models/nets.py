@@ -23,8 +23,9 @@ class Encoder(nn.Module):
 
     A model that turns its content reads each window in all its exact turns, turns the vectors it
     finds back, and takes the mean: the angle then follows a quarter turn exactly, the content
-    does not change, and no direction is preferred. The angle is that of a vector, so that the
-    circle has no cut. The second layer reads the context, if there is any, beside the first.
+    does not change, and no direction is preferred, unless the prior of the angle prefers one.
+    The angle is that of a vector, so that the circle has no cut. The second layer reads the
+    context, if there is any, beside the first.
     """
 
     orders: Tensor
@@ -38,7 +39,7 @@ class Encoder(nn.Module):
         self.first = skip_init(nn.Linear, height * width, HIDDEN)
         self.second = skip_init(nn.Linear, HIDDEN + context, HIDDEN)
         self.last = skip_init(nn.Linear, HIDDEN, outputs)
-        turns = slice(None) if space.rotation else slice(1)
+        turns = slice(None) if space.turns_freely else slice(1)
         orders, back = exact_turns(height, width)
         self.register_buffer("orders", orders[turns], persistent=False)
         self.register_buffer("back", back[turns], persistent=False)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from hyperspy_rvae.models.divergence import Cost
+from hyperspy_rvae.models.geometry import log_wrapped_normal
 from hyperspy_rvae.models.nets import Network
 
 SHIFT_PRIOR = 0.05  # standard deviation, of the window's shorter side: 0.1 of half a window
 _NARROW = 0.7  # rad; below, a wrapped normal's tails do not meet; above, its series is short
 _TERMS = 24
+_NODES = 32  # of Gauss-Hermite quadrature
 
 
 class Bound(NamedTuple):
@@ -58,6 +61,19 @@ def kl_circle(std: Tensor) -> Tensor:
     return torch.where(narrow, normal, triple - 2 * terms.sum(-1))
 
 
+def kl_wrapped_normal(mean: Tensor, std: Tensor, prior_std: float) -> Tensor:
+    """Kullback-Leibler divergence of a wrapped normal from one about 0, elementwise.
+
+    The entropy is that of `kl_circle`; the prior's mean log-density is a Gauss-Hermite sum over
+    the normal before it is wrapped, which has the same mean of any periodic function.
+    """
+    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    steps = torch.from_numpy(nodes).to(mean)
+    share = torch.from_numpy(weights / weights.sum()).to(mean)
+    there = log_wrapped_normal(mean[..., None] + std[..., None] * steps, prior_std)
+    return kl_circle(std) - math.log(2 * math.pi) - there @ share
+
+
 def gaussian_nll(squared_error: Tensor, noise_variance: Tensor, pixels: int) -> Tensor:
     """Negative log-likelihood of windows with Gaussian noise.
 
@@ -75,18 +91,22 @@ def gaussian_nll(squared_error: Tensor, noise_variance: Tensor, pixels: int) -> 
 def divergence(network: Network, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
     """Divergence of the posteriors from the prior: of the pose ``(n,)``, the content ``(n, k)``.
 
-    The prior of the angle is uniform, that of a shift is a normal of ``SHIFT_PRIOR`` windows, that
-    of the content a unit normal.
+    The prior of the angle is uniform and that of a shift a normal of ``SHIFT_PRIOR`` windows,
+    unless the network's space has others; that of the content is a unit normal.
     """
     space = network.space
     means, stds = space.split(mean), space.split(std)
     pose = mean.new_zeros(len(mean))
     if space.rotation:
-        pose = pose + kl_circle(stds.angle)
+        pose = pose + _turn_divergence(means.angle, stds.angle, space.prior.angle)
     if space.translation:
-        prior = SHIFT_PRIOR * min(network.window)
+        prior = space.prior.shift or SHIFT_PRIOR * min(network.window)
         pose = pose + kl_normal(means.shift, stds.shift, prior).sum(-1)
     return pose, kl_normal(means.content, stds.content)
+
+
+def _turn_divergence(mean: Tensor, std: Tensor, prior_std: float | None) -> Tensor:
+    return kl_circle(std) if prior_std is None else kl_wrapped_normal(mean, std, prior_std)
 
 
 def bound(network: Network, pixels: Tensor, context: Tensor, generator: Generator) -> Bound:

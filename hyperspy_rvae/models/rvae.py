@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import secrets
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 import dask.array as da
 import numpy as np
@@ -24,9 +23,9 @@ from hyperspy_rvae.models import (
     inference,
     storage,
 )
+from hyperspy_rvae.models.checkpoint import settle_seed
 from hyperspy_rvae.models.conditions import Condition
-from hyperspy_rvae.models.course import Callback, Plan, Record
-from hyperspy_rvae.models.divergence import Cost
+from hyperspy_rvae.models.course import Callback, Record
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace
 
@@ -52,6 +51,13 @@ class RVAE(TransformerMixin, BaseEstimator):
         about 2 px (1 px in windows below 20 px); corners are drawn as the rim of the disc goes
         on. ``"spatial"``: the decoder of [1]_, whose encoder guesses the pose; slower, and often
         wrong where content looks alike in several poses. For comparison, and for old results.
+    rotation_prior
+        Standard deviation in radians, up to pi, of angles that are normal about 0, wrapped around
+        the circle: for crystals that are nearly aligned, of whose symmetric motifs it then tells
+        which of the angles is meant. None: all angles are alike.
+    translation_prior
+        Standard deviation in pixels of the shifts along x and along y. None: 1.5 px for the
+        steerable decoder, a twentieth of the window's shorter side for the spatial one.
     epochs
         How many times as many subimages are drawn as there are. None: as many as the signal to
         noise asks for at least, and until the loss of those held out, or of all where none are,
@@ -63,8 +69,8 @@ class RVAE(TransformerMixin, BaseEstimator):
     beta
         Weight of the divergence from the prior; 1 is the evidence lower bound.
     kl_warmup
-        Epochs over which the weight rises from zero, or 0. None: 600 steps of the steerable
-        decoder, fewer of short trainings, and none of the spatial one.
+        Epochs over which the weight rises from zero. None: 600 steps, or fewer of short
+        trainings, of the steerable decoder, and none of the spatial one.
     capacity
         Draw the divergence of the content to so many nats, reached over the warm-up, and not to
         zero: ``beta |divergence - capacity|``, for which `beta` should be large [4]_.
@@ -90,8 +96,10 @@ class RVAE(TransformerMixin, BaseEstimator):
         Names of the latents in the order of the columns: "angle" (radians, counter-clockwise as
         displayed, in (-pi, pi]; a subimage turned by +a has an angle greater by a), "shift_x" and
         "shift_y" (pixels, right and down: the content's displacement from the window's centre),
-        "z1", "z2", .... The origins of angle and shift are the model's own: one for all that
-        looks alike, a convention between motifs that do not.
+        "z1", "z2", .... The origin of the angle is the model's own: each content is turned to
+        overlap the most with the one most like it, which is a mere convention where they share
+        nothing; under ``rotation_prior`` it is the prior's zero. The origin of the shift is each
+        motif's own, and under ``translation_prior`` the mean of each motif's shifts.
     history_
         One dict per epoch: ``loss``, ``reconstruction`` and ``divergence`` (nats per subimage on
         the input's scale), ``noise_variance``, and ``validation_loss`` where some are held out.
@@ -110,8 +118,8 @@ class RVAE(TransformerMixin, BaseEstimator):
     .. [1] Bepler, Zhong, Kelley, Brignole, Berger, NeurIPS 2019, arXiv:1909.11663.
     .. [2] Kalinin, Dyck, Jesse, Ziatdinov, Science Advances 7, eabd5084 (2021).
     .. [3] Zhao, Singer, J. Opt. Soc. Am. A 30, 871 (2013).
-    .. [4] Burgess, Higgins, Pal, Matthey, Watters, Desjardins, Lerchner, arXiv:1804.03599 (2018).
-    .. [5] Kingma, Salimans, Jozefowicz, Chen, Sutskever, Welling, NeurIPS 2016, arXiv:1606.04934.
+    .. [4] Burgess et al., arXiv:1804.03599 (2018).
+    .. [5] Kingma et al., NeurIPS 2016, arXiv:1606.04934.
 
     Examples
     --------
@@ -131,6 +139,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         *,
         invariances: Sequence[Invariance] = ("rotation", "translation"),
         decoder: Literal["steerable", "spatial"] = "steerable",
+        rotation_prior: float | None = None,
+        translation_prior: float | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float = 2e-3,
@@ -147,6 +157,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         self.latent_dim = latent_dim
         self.invariances = invariances
         self.decoder = decoder
+        self.rotation_prior = rotation_prior
+        self.translation_prior = translation_prior
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -161,7 +173,13 @@ class RVAE(TransformerMixin, BaseEstimator):
         self.seed = seed
 
     def fit(
-        self, X: Any, y: Any = None, *, condition: Any = None, callback: Callback | None = None
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        condition: Any = None,
+        callback: Callback | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> RVAE:
         """Learn from subimages.
 
@@ -178,21 +196,26 @@ class RVAE(TransformerMixin, BaseEstimator):
             floats ``(n,)`` or numbers ``(n, k)``.
         callback
             Called as ``callback(epoch, record)`` after each epoch; see ``history_``.
+        checkpoint
+            File to keep the training's state in. Where there is one the training goes on from
+            it, and ends with the same weights as one that was never stopped; `callback` is
+            called for the epochs that are left. At the end the file stays, and the same call
+            gives the same model at once; delete it when it is no longer needed.
+
+        Raises
+        ------
+        ValueError
+            If subimages or parameters are impossible, or `checkpoint` is of another training.
         """
         checks.check_parameters(self.get_params(deep=False))
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be a function of epoch and record, got {callback!r}")
-        seed = secrets.randbits(32) if self.seed is None else int(self.seed)
-        condition = blocks.draw_beside("condition", condition, X, self.max_subimages, seed)
-        learned = None if condition is None else conditions.learn(condition)
-        pixels, window = checks.check_new_subimages(blocks.draw(X, self.max_subimages, seed))
-        checks.check_decoder(self.decoder, window)
+        seed = settle_seed(self.seed, checkpoint)
+        task = fitting.prepare(self.get_params(deep=False), X, condition, seed, checkpoint)
         learn = fitting.spatial if self.decoder == "spatial" else fitting.steerable
-        context = conditions.codes(learned, condition, len(pixels))
-        task = fitting.Task(pixels, window, self._space(), self._plan(), context, self._device())
         network, history = learn(task, Generator().manual_seed(seed), callback)
-        self._adopt(network, history, seed, learned)
-        inference.measure_spread(network, pixels, context, self._device())
+        self._adopt(network, history, seed, task.condition)
+        inference.measure_spread(network, task.pixels, task.context, task.device)
         return self
 
     def fit_transform(
@@ -202,14 +225,6 @@ class RVAE(TransformerMixin, BaseEstimator):
         self.fit(X, y, condition=condition, callback=callback)
         return self.transform(X, condition=condition)
 
-    @overload
-    def transform(
-        self, X: Any, return_std: Literal[False] = False, *, condition: Any = None
-    ) -> np.ndarray: ...
-    @overload
-    def transform(
-        self, X: Any, return_std: Literal[True], *, condition: Any = None
-    ) -> tuple[np.ndarray, np.ndarray]: ...
     def transform(self, X: Any, return_std: bool = False, *, condition: Any = None) -> Any:
         """Latents of subimages.
 
@@ -328,7 +343,8 @@ class RVAE(TransformerMixin, BaseEstimator):
                 f"the model's configuration is no {cls.__name__}'s: {error}"
             ) from error
         context = 0 if found.condition is None else found.condition.width
-        network = storage.from_arrays(model.decoder, found.window, model._space(), context, weights)
+        space = LatentSpace.of(model.get_params(deep=False))
+        network = storage.from_arrays(model.decoder, found.window, space, context, weights)
         model._adopt(network, found.history, found.seed, found.condition)
         return model
 
@@ -358,20 +374,6 @@ class RVAE(TransformerMixin, BaseEstimator):
         pixels = checks.check_subimages(X, network.window)
         context = conditions.codes(self.condition_, condition, len(pixels))
         return inference.encode(network, pixels, context, self._device())
-
-    def _plan(self) -> Plan:
-        return Plan(
-            epochs=None if self.epochs is None else int(self.epochs),
-            batch_size=None if self.batch_size is None else int(self.batch_size),
-            learning_rate=float(self.learning_rate),
-            cost=Cost(float(self.beta), self.kl_warmup, self.capacity, float(self.free_bits)),
-            validation_fraction=float(self.validation_fraction),
-            patience=None if self.patience is None else int(self.patience),
-        )
-
-    def _space(self) -> LatentSpace:
-        turns, moves = "rotation" in self.invariances, "translation" in self.invariances
-        return LatentSpace(int(self.latent_dim), turns, moves)
 
     def _device(self) -> torch.device:
         return checks.choose_device(self.device)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hyperspy_rvae.models import checks
+from hyperspy_rvae.models import checks, torch_files
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace
 from hyperspy_rvae.models.nets import HIDDEN, Network
@@ -20,6 +20,7 @@ from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 _MOST_NUMBERS = 2**28  # 1 GB; far above any window that a subimage could have
 _LOWEST_BAND = 0.1  # radians per pixel
 _FILE_KEYS = {"configuration", "weights"}
+_MODEL_FILE = "a file that RVAE.save wrote"
 
 
 def to_arrays(network: AnyNetwork) -> dict[str, np.ndarray]:
@@ -73,37 +74,25 @@ def write_file(
     weights: Mapping[str, np.ndarray],
     overwrite: bool,
 ) -> None:
-    """Write a model that ``torch.load(path, weights_only=True)`` reads.
-
-    It is written beside `path` first, so that a full disk leaves an older model whole.
-    """
+    """Write a model that ``torch.load(path, weights_only=True)`` reads, whole or not at all."""
     if Path(path).exists() and not overwrite:
         raise FileExistsError(
             f"{os.fspath(path)!r} is there already; set overwrite=True or name another"
         )
     tensors = {name: torch.from_numpy(value) for name, value in weights.items()}
-    beside = Path(f"{os.fspath(path)}.part")
-    try:
-        with beside.open("wb") as file:
-            torch.save({"configuration": configuration, "weights": tensors}, file)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    torch_files.write(path, {"configuration": configuration, "weights": tensors})
 
 
 def read_file(path: str | os.PathLike[str]) -> tuple[str, dict[str, np.ndarray]]:
     """Read configuration and weights; no code in the file is run."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"no model file at {os.fspath(path)!r}")
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a broken file fails in any way
-        raise ValueError(_foreign(path, f"torch can't read it ({type(error).__name__})")) from error
-    if not isinstance(found, dict) or set(found) != _FILE_KEYS:
-        raise ValueError(_foreign(path, "it holds something else"))
+    found = torch_files.read(path, _MODEL_FILE)
+    if set(found) != _FILE_KEYS:
+        raise ValueError(torch_files.foreign(path, _MODEL_FILE, "it holds something else"))
     tensors = found["weights"]
-    if not isinstance(tensors, dict) or not all(map(_is_plain, tensors.values())):
-        raise ValueError(_foreign(path, "its weights are no plain tensors"))
+    if not isinstance(tensors, dict) or not all(map(_is_weight, tensors.values())):
+        raise ValueError(torch_files.foreign(path, _MODEL_FILE, "its weights are no plain tensors"))
     return found["configuration"], {name: value.numpy() for name, value in tensors.items()}
 
 
@@ -158,19 +147,9 @@ def _tensor(name: str, values: Any, like: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
-def _is_plain(value: Any) -> bool:
-    # A view can claim any size, so only what fills its own storage passes.
-    return (
-        isinstance(value, torch.Tensor)
-        and value.layout is torch.strided
-        and value.dtype in (torch.float32, torch.float64)
-        and value.is_contiguous()
-    )
+def _is_weight(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
 def _unfit(why: str) -> str:
     return f"the weights don't fit the model's configuration: {why}; save the model again, or refit"
-
-
-def _foreign(path: str | os.PathLike[str], why: str) -> str:
-    return f"{os.fspath(path)!r} must be a file that RVAE.save wrote, and {why}; refit or find it"

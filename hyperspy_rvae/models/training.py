@@ -67,7 +67,7 @@ def train(
             )
         return record
 
-    return course.run(network, epoch, callback)
+    return course.run(network, epoch, callback, {"optimiser": optimiser, "generator": generator})
 
 
 def validate(network: Network, images: Tensor, context: Tensor, cost: Cost, seed: int) -> float:

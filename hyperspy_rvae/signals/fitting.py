@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
@@ -33,17 +33,18 @@ def fit_and_encode(
     max_subimages: int | None,
     show_progressbar: bool | None,
     condition: Any = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> AtomLatents:
     """Fit a model with the given parameters to (a share of) the subimages and encode all."""
     from hyperspy_rvae.models import RVAE
     from hyperspy_rvae.models.blocks import draw
+    from hyperspy_rvae.models.checkpoint import settle_seed
     from hyperspy_rvae.models.checks import check_parameters, check_rows
 
     show = wants_progress(show_progressbar)
-    if parameters["seed"] is None:  # the share belongs to it, too
-        parameters["seed"] = secrets.randbits(32)
     model = RVAE(**parameters, max_subimages=max_subimages)
     check_parameters(model.get_params(deep=False))
+    model.seed = settle_seed(model.seed, checkpoint)  # the share belongs to it, too
     windows = windows_of(subimages)
     check_count(len(windows))
     condition = condition_of(subimages, condition)
@@ -59,9 +60,9 @@ def fit_and_encode(
 
         def advance(epoch: int, record: dict[str, float]) -> None:
             bar.set_postfix({"loss": f"{record['loss']:.2f}"}, refresh=False)
-            bar.update()
+            bar.update(epoch + 1 - bar.n)  # a training that goes on has some behind it
 
-        model.fit(windows, condition=known, callback=advance)
+        model.fit(windows, condition=known, callback=advance, checkpoint=checkpoint)
     return encode(subimages, model, condition)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -9,6 +10,8 @@ from hyperspy.signals import LazySignal2D, Signal2D
 
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.fitting import encode, fit_and_encode
+from hyperspy_rvae.signals.frames import wants_progress
+from hyperspy_rvae.signals.writing import encode_to
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
@@ -46,6 +49,7 @@ class AtomSubimages(Signal2D):
         condition: Any = None,
         max_subimages: int | None = None,
         seed: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         show_progressbar: bool | None = None,
         **parameters: Any,
     ) -> AtomLatents:
@@ -65,6 +69,10 @@ class AtomSubimages(Signal2D):
             Train on that many subimages, drawn at random; if not given, on all.
         seed
             For the draw and the training; the same seed gives the same result.
+        checkpoint
+            File to keep the training's state in. If the process dies, the same call goes on from
+            there, and ends with the model that it would have had. The file stays at the end;
+            delete it when the result is saved.
         show_progressbar
             If not given, HyperSpy's preference.
         **parameters
@@ -81,10 +89,13 @@ class AtomSubimages(Signal2D):
         ------
         ValueError
             If there are fewer than ten subimages, pixels are not finite, a parameter is
-            impossible, or the condition is missing for an atom or the same for all.
+            impossible, `checkpoint` is of another training, or the condition is missing for an
+            atom or the same for all.
         """
         parameters = {"latent_dim": latent_dim, "seed": seed, **parameters}
-        return fit_and_encode(self, parameters, max_subimages, show_progressbar, condition)
+        return fit_and_encode(
+            self, parameters, max_subimages, show_progressbar, condition, checkpoint
+        )
 
     def fit_vae(
         self,
@@ -93,6 +104,7 @@ class AtomSubimages(Signal2D):
         condition: Any = None,
         max_subimages: int | None = None,
         seed: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         show_progressbar: bool | None = None,
         **parameters: Any,
     ) -> AtomLatents:
@@ -102,11 +114,20 @@ class AtomSubimages(Signal2D):
             condition=condition,
             max_subimages=max_subimages,
             seed=seed,
+            checkpoint=checkpoint,
             show_progressbar=show_progressbar,
             **{"invariances": (), **parameters},
         )
 
-    def encode(self, model: RVAE, *, condition: Any = None) -> AtomLatents:
+    def encode(
+        self,
+        model: RVAE,
+        *,
+        condition: Any = None,
+        output: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+        show_progressbar: bool | None = None,
+    ) -> AtomLatents:
         """Encode every subimage with a fitted model; stays lazy if the subimages are.
 
         Parameters
@@ -116,21 +137,38 @@ class AtomSubimages(Signal2D):
         condition
             For a model that was fitted with one, as in :meth:`fit_rvae`. If not given, the columns
             of the table that have the names of those that the model was fitted with.
+        output
+            File ending in ``.zspy`` to write the latents to as they come. Until it is whole it
+            ends in ``.part.zspy``.
+        resume
+            Go on with what an interrupted call left of `output`; if nothing is left, start. What
+            is finished already is opened.
+        show_progressbar
+            Of writing `output`. If not given, HyperSpy's preference.
 
         Returns
         -------
         latents
             ``(atom | latent)``: the model's latents and, with ``_std``, their standard
-            deviations.
+            deviations. Lazy, reading the file, where there is `output`.
 
         Raises
         ------
         TypeError
             If `model` is not one of ``hyperspy_rvae.models``.
         ValueError
-            If it was fitted to windows of another size, or with a condition that is not there.
+            If it was fitted to windows of another size or with a condition that is not there, or
+            what is to be resumed is of another model or other subimages.
+        FileExistsError
+            If `output`, or a part of it, is there and `resume` is False.
+        RuntimeError
+            If subimages can't be read or latents not written: it names their atoms and frames,
+            and what was done stays.
         """
-        return encode(self, model, condition)
+        if output is None:
+            return encode(self, model, condition)
+        show = wants_progress(show_progressbar)
+        return encode_to(self, model, output, resume, show, condition)
 
 
 class LazyAtomSubimages(LazySignal2D, AtomSubimages):

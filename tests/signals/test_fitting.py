@@ -1,9 +1,12 @@
+import re
+
 import hyperspy.api as hs
 import numpy as np
 import pandas as pd
 import pytest
 
 from hyperspy_rvae.models import RVAE
+from hyperspy_rvae.models.checkpoint import Checkpoint
 from hyperspy_rvae.signals import AtomLatents, LazyAtomLatents
 
 SIZE = 9
@@ -200,6 +203,30 @@ def test_models_of_another_window_or_kind_are_refused(subimages, model):
 def test_progress_is_shown_when_asked(subimages, capsys):
     subimages.fit_rvae(latent_dim=1, epochs=2, seed=0, show_progressbar=True)
     assert "training" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seed", [3, None])
+def test_a_training_that_was_stopped_goes_on(subimages, tmp_path, monkeypatch, capsys, seed):
+    options = {"latent_dim": 1, "epochs": 5, "max_subimages": 20, "seed": seed}
+    path, keep, kept = tmp_path / "training.pt", Checkpoint.keep, []
+
+    def stop(self, parts, now=False):
+        keep(self, parts, True)
+        kept.append(1)
+        if len(kept) == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "keep", stop)
+        with pytest.raises(KeyboardInterrupt):
+            subimages.fit_rvae(**options, checkpoint=path)
+    z = subimages.fit_rvae(**options, checkpoint=path, show_progressbar=True)
+    assert re.search(r"training: 100%.* 5/5 ", capsys.readouterr().err)
+    whole = subimages.fit_rvae(**options | {"seed": z.model.seed_})
+    np.testing.assert_array_equal(np.asarray(z.data), np.asarray(whole.data))
+    assert z.model.history_ == whole.model.history_
+    with pytest.raises(ValueError, match=r"these differ: invariances .*, latent_dim"):
+        subimages.fit_vae(**options | {"latent_dim": 2}, checkpoint=path)
 
 
 def test_nothing_is_cut_or_encoded_before_it_is_asked_for(model, monkeypatch):

@@ -36,7 +36,7 @@ class Evidence(NamedTuple):
     ``log`` ``(n,)`` is ``log sum exp(l + log prior)`` but for the terms without b; ``error``
     ``(n,)`` the squared error that the posterior expects; ``gradient`` ``(n, 2 D)`` is
     ``s2 d log / d b``; ``shift`` ``(n,)`` the index of the likeliest; ``offset`` ``(n, 2)`` the
-    mean shift in the content's own frame.
+    mean shift in the content's own frame; ``turn`` ``(n,)`` the mean sine of the angle.
     """
 
     log: Tensor
@@ -44,6 +44,7 @@ class Evidence(NamedTuple):
     gradient: Tensor
     shift: Tensor
     offset: Tensor
+    turn: Tensor
 
 
 class Likelihood(nn.Module):
@@ -53,6 +54,7 @@ class Likelihood(nn.Module):
     shifts: Tensor
     angles: Tensor
     prior: Tensor
+    prior_std: Tensor
     functions: Tensor
     gram: Tensor
     span: Tensor
@@ -68,6 +70,7 @@ class Likelihood(nn.Module):
 
     def __init__(self, window: tuple[int, int], space: LatentSpace, basis: Basis) -> None:
         super().__init__()
+        self.aligned = space.prior.angle is not None
         grid = pixel_grid(*window)
         self.support = grid.square().sum(1).sqrt() <= min(window) / 2
         shifts, angles = poses.shifts(window, space), poses.angles(space)
@@ -81,7 +84,8 @@ class Likelihood(nn.Module):
         known = {
             "shifts": shifts,
             "angles": angles,
-            "prior": poses.log_prior(shifts, len(angles)),
+            "prior": poses.log_prior(shifts, angles, space),
+            "prior_std": poses.prior_std(space),
             "functions": functions,
             "gram": functions @ functions.transpose(0, 2, 1),
             "span": span,
@@ -147,7 +151,7 @@ class Likelihood(nn.Module):
             energy, prior = energy.gather(1, _wide(cells, energy)), prior[cells]
         harmonics[..., : _HARMONICS + 1].sub_(energy, alpha=0.5)
         joint = harmonics.div_(noise).flatten(2) @ self.series
-        return joint.add_(prior[..., None]), rays
+        return joint.add_(prior), rays
 
     def evidence(
         self, a: Tensor, b: Tensor, square: Tensor, noise: float, cells: Tensor | None = None
@@ -177,6 +181,7 @@ class Likelihood(nn.Module):
             gradient,
             likeliest if cells is None else cells.gather(1, likeliest[:, None])[:, 0],
             self._offset(everywhere[..., 1]),
+            averages[:, :, 1, 1].sum(1),
         )
 
     def _correlation(self, a: Tensor, b: Tensor) -> Tensor:

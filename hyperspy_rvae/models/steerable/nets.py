@@ -11,16 +11,18 @@ from torch.nn.functional import silu
 from torch.nn.utils import skip_init
 
 from hyperspy_rvae.models.latents import Latents, LatentSpace
-from hyperspy_rvae.models.steerable import basis, poses, refinement
+from hyperspy_rvae.models.steerable import basis, gauge, poses, refinement
 from hyperspy_rvae.models.steerable.likelihood import Likelihood
 from hyperspy_rvae.models.steerable.rendering import Renderer
 
 HIDDEN = 128
 _COPIES = 16  # a multiple of four, so that quarter turns only reorder them
+_APART = 4.0  # how far context divides cells, as if it were content
 _LOOKS = 2  # again, at most, where content is not where it was read
-_IN_TRAINING = 4  # every fourth copy; a random turn makes up for the others
+_FEW = 4  # every fourth copy, where that will do
 _LOG_VARIANCES = (-9.0, 4.0)
 _NOISE_PACE = 0.03  # per step
+_SMALL = 0.1  # of the decoder's first weights, where content begins at the mean
 _LEAST_NOISE = 1e-4  # of the data's variance
 
 
@@ -62,6 +64,13 @@ class Decoder(nn.Sequential):
             skip_init(nn.Linear, HIDDEN, functions),
         )
 
+    @torch.no_grad()
+    def begin_at(self, mean: Tensor) -> None:
+        """Draw hardly more than the mean subimage at first, so that its pose is the origin."""
+        weight, bias = list(self.parameters())[-2:]
+        weight.mul_(_SMALL)
+        bias.copy_(mean)
+
 
 class Reading(NamedTuple):
     """Mean and log-variance of content ``(n, k)``, and the index ``(n,)`` of the likeliest pose."""
@@ -79,7 +88,8 @@ class SteerableNetwork(nn.Module):
     and ``band`` is the basis's highest wave number (radians per pixel): they define the basis.
     Encoder and decoder are given a ``context`` ``(n, c)`` of so many numbers, or none.
     ``gain`` brings coefficients to unit variance, and ``inflation`` is by how much angle and
-    shifts scatter more than white noise lets them.
+    shifts scatter more than white noise lets them. ``cells`` of content and context and
+    their ``turns`` give all angles one origin.
     """
 
     copies: Tensor
@@ -92,6 +102,8 @@ class SteerableNetwork(nn.Module):
     sides: Tensor
     gain: Tensor
     inflation: Tensor
+    cells: Tensor
+    turns: Tensor
 
     def __init__(
         self, window: tuple[int, int], space: LatentSpace, band: float, context: int = 0
@@ -116,6 +128,8 @@ class SteerableNetwork(nn.Module):
         self.register_buffer("sides", torch.tensor(window, dtype=torch.float64))
         self.register_buffer("gain", torch.ones(1))
         self.register_buffer("inflation", torch.ones(2))
+        self.register_buffer("cells", torch.zeros(gauge.CELLS, space.content + context))
+        self.register_buffer("turns", torch.zeros(gauge.CELLS))
 
     def start(self, generator: Generator) -> None:
         """Draw the first weights."""
@@ -129,6 +143,8 @@ class SteerableNetwork(nn.Module):
         """Set the scales from coefficients ``(n, S, 2 D)`` and the pixels' sums of squares."""
         self.gain.fill_(1 / float(a[:, 0].square().mean().sqrt()))
         self.noise_variance.fill_(float(square.mean()) / self.likelihood.size)
+        if not self.space.turns_freely:
+            self.decoder.begin_at(a[:, 0].mean(0) * self.gain)
 
     def learn_noise(self, mean_square: Tensor) -> None:
         """Let the noise variance follow a batch's mean square error.
@@ -144,15 +160,16 @@ class SteerableNetwork(nn.Module):
         return pixels[:, self.likelihood.support]
 
     def read(
-        self, a: Tensor, context: Tensor, angle: Tensor | None = None
+        self, a: Tensor, context: Tensor, angle: Tensor | None = None, few: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of content in coefficients ``(n, 2 D)`` about one shift.
 
-        In training, a quarter of the copies are turned by a random ``angle`` ``(n,)`` in addition.
+        A `few` copies, a quarter of them, will do for a first look, and in training, where they
+        are turned by a random ``angle`` ``(n,)`` in addition.
         """
-        copies = self.copies
+        copies = self.copies[:: 1 if angle is None and not few else _FEW]
         if angle is not None:
-            a, copies = self.likelihood.turn(a, angle), copies[::_IN_TRAINING]
+            a = self.likelihood.turn(a, angle)
         return self.encoder(self.likelihood.turn(a[:, None], copies) * self.gain, context)
 
     def draw(self, content: Tensor, context: Tensor) -> Tensor:
@@ -167,9 +184,21 @@ class SteerableNetwork(nn.Module):
         self.encoder.last.bias[rows] = 0
 
     def calibrate(self, seen: Tensor, context: Tensor) -> None:
-        """Learn the inflation of the standard deviations from pixels ``(n, p)`` of the support."""
-        _, pose, b = self._pose(self.likelihood.coefficients(seen), context)
+        """Learn the inflation of standard deviations, and the origin of angles.
+
+        They follow from pixels ``(n, p)`` of the support.
+        """
+        found, pose, b = self._pose(self.likelihood.coefficients(seen), context)
         self.inflation.copy_(refinement.inflation(self.likelihood, seen, b, pose))
+        if self.space.turns_freely:
+            told = torch.cat([found.content, _APART * context], 1)
+            centres, sizes = gauge.cells(told.numpy(force=True))
+            self.cells.copy_(torch.from_numpy(centres))
+            content, scaled = self.cells.tensor_split([self.space.content], 1)
+            b = self.draw(content, scaled / _APART)
+            drawn = torch.complex(*b.chunk(2, 1)).numpy(force=True)
+            orders = self.likelihood.orders.numpy(force=True).astype(int)
+            self.turns.copy_(torch.from_numpy(gauge.turns(drawn, orders, sizes)))
 
     def encode(self, pixels: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Latents and standard deviations, ``(n, latents)``, of pixels ``(n, p)``.
@@ -181,7 +210,8 @@ class SteerableNetwork(nn.Module):
         found, pose, _ = self._pose(a, context)
         widen = self.inflation[[0, 1, 1]]
         std = pose.covariance.diagonal(dim1=1, dim2=2).sqrt() * widen
-        mean = Latents(refinement.wrap(pose.angle), pose.shift, found.content)
+        angle = refinement.wrap(pose.angle - self._turn(found.content, context))
+        mean = Latents(angle, pose.shift, found.content)
         widths = Latents(std[:, 0], std[:, 1:], (found.log_variance / 2).exp())
         return self.space.join(mean), self.space.join(widths)
 
@@ -196,10 +226,10 @@ class SteerableNetwork(nn.Module):
 
         A first look takes in all shifts, the others those around the last.
         """
-        content, log_variance = self.read(a[:, 0], context)
+        content, log_variance = self.read(a[:, 0], context, few=True)
         pose = self._likeliest(a, self.draw(content, context))
         place = pose // len(self.likelihood.angles)
-        rows = place.nonzero()[:, 0]
+        rows = torch.arange(len(a), device=a.device)
         for _ in range(_LOOKS):
             if not len(rows):
                 break
@@ -223,4 +253,10 @@ class SteerableNetwork(nn.Module):
     def decode(self, values: Tensor, context: Tensor) -> Tensor:
         """Pixels ``(n, p)`` of latents ``(n, latents)``."""
         latents = self.space.split(values)
-        return self.renderer(self.draw(latents.content, context), latents.angle, latents.shift)
+        angle = latents.angle + self._turn(latents.content, context)
+        return self.renderer(self.draw(latents.content, context), angle, latents.shift)
+
+    def _turn(self, content: Tensor, context: Tensor) -> Tensor:
+        # From the origin of the angles to that of the content's own coefficients, (n,).
+        drawn = torch.cat([content, _APART * context], 1)
+        return self.turns[torch.cdist(drawn, self.cells).argmin(1)]

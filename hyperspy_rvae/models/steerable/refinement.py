@@ -9,13 +9,11 @@ import torch
 from torch import Tensor
 
 from hyperspy_rvae.models.steerable.likelihood import Likelihood
-from hyperspy_rvae.models.steerable.poses import SHIFT_PRIOR
 
 _STEPS = 6
-_SHORT = (0.0005, 0.002, 0.002)  # radians and px; the next step would be much shorter
+_SHORT = (0.002, 0.01, 0.01)  # radians and px; the next step would be much shorter
 _LONGEST_TURN, _LONGEST_SHIFT = 0.09, 0.5  # of one step, radians and px
 _BEYOND = 0.7  # px beyond the grid of shifts
-_CIRCLE = math.pi / math.sqrt(3)  # standard deviation of an angle of which nothing is known
 _SLIGHT = 1e-6  # keeps a curvature invertible
 _MEDIAN_OF_NORMAL = 0.6745  # of its absolute value, in standard deviations
 _MOST_INFLATION = 5.0
@@ -61,21 +59,23 @@ def find(likelihood: Likelihood, a: Tensor, b: Tensor, start: Tensor, noise: flo
 
 def _step(likelihood: Likelihood, data: Tensor, b: Tensor, pose: Pose, noise: float) -> Pose:
     # One Gauss-Newton step from a pose, and the covariance there.
-    free, spread = _freedom(likelihood), pose.shift.new_tensor([_CIRCLE, SHIFT_PRIOR, SHIFT_PRIOR])
-    prior = noise / spread.square()
+    free, prior = _freedom(likelihood), noise / likelihood.prior_std.square()
     content = posed(likelihood, b, pose.angle, pose.shift - likelihood.shifts[pose.cell])
     shown = _shown(likelihood, content, pose.cell)
     slopes = content[:, 1:] * free[:, None]
     curvature = (shown[:, 1:] * free[:, None]) @ slopes.mT + torch.diag(prior)
     misfit = (slopes @ (data - shown[:, 0])[..., None])[..., 0]
     misfit[:, 1:] -= prior[1:] * pose.shift
-    change = torch.linalg.solve(curvature, misfit) * free
+    if likelihood.aligned:  # a uniform angle is pulled nowhere
+        misfit[:, 0] -= prior[0] * wrap(pose.angle)
+    inverse = torch.linalg.inv(curvature)
+    change = (inverse @ misfit[..., None])[..., 0] * free
     farthest = float(likelihood.shifts.abs().max()) + _BEYOND
     shift = pose.shift + change[:, 1:].clamp(-_LONGEST_SHIFT, _LONGEST_SHIFT)
     return Pose(
         pose.angle + change[:, 0].clamp(-_LONGEST_TURN, _LONGEST_TURN),
         shift.clamp(-farthest, farthest),
-        noise * torch.linalg.inv(curvature),
+        noise * inverse,
         torch.cdist(shift, likelihood.shifts).argmin(1),
     )
 
@@ -88,11 +88,13 @@ def posed(likelihood: Likelihood, b: Tensor, angle: Tensor, shift: Tensor) -> Te
     content
         Shape ``(n, 4, 2 D)``: itself, and by angle, shift along x and shift along y.
     """
-    turned = likelihood.turn(b, angle)
-    still = torch.stack([turned, likelihood.spin(turned)], 1)
-    moved = likelihood.displace(still, shift) if shift.any() else still
-    slopes = [-(moved[:, 0] @ generator) for generator in likelihood.generators]
-    return torch.cat([moved, torch.stack(slopes, 1)], 1)
+    content = likelihood.turn(b, angle)
+    if shift.any():
+        content = likelihood.displace(content[:, None], shift)[:, 0]
+    spin, x, y = likelihood.motions(content).unbind(1)
+    # The turn is about where the content lies, and `spin` about the shift of the grid.
+    turn = spin - shift[:, 1:] * x + shift[:, :1] * y
+    return torch.stack([content, turn, x, y], 1)
 
 
 def inflation(likelihood: Likelihood, pixels: Tensor, b: Tensor, pose: Pose) -> Tensor:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from hyperspy_rvae.models.checkpoint import Stateful
 from hyperspy_rvae.models.course import Callback, Course, Plan, Record
-from hyperspy_rvae.models.divergence import Cost, kl_unit
+from hyperspy_rvae.models.divergence import Cost, kl_unit, told_twice
 from hyperspy_rvae.models.steerable.likelihood import Evidence
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 
@@ -24,7 +26,9 @@ _GRADIENT_NORM = 0.5  # of the loss per pixel
 _HARD_SHARE = 0.3  # of each batch, drawn by misfit
 _HARDEST = 8.0  # robust standard deviations; more does not count
 _EASY = 1.5
-_CENTRING = 0.1
+_CENTRING = (0.3, 0.1)  # while warming up, and later, when z knows of the shift
+_CENTRING_ON_PRIOR = 0.4
+_ONCE = 20.0  # weight of what content says that the context does
 _NEARBY = 0.3  # of content's standard deviation
 _STILL_EVERY = 4  # steps
 _STILL = 1000.0 * _STILL_EVERY  # nats per squared pixel that content moves as z changes by one
@@ -35,6 +39,7 @@ _EVERYWHERE = 4  # after warming up, steps between looks at all shifts and not a
 _HELD_OUT_MOST = 1000  # subimages whose loss is taken
 _CALIBRATED_MOST = 1000
 _AT_ONCE = 256
+_DRAWN = ("misfit", "seen", "shift", "weight", "order", "place")
 _STORED_MOST = 2**27  # coefficients; of more subimages they are computed anew in each step
 
 
@@ -109,6 +114,15 @@ class Draws:
         self.shift[rows] = shift
         self.seen[rows] = True
 
+    def state_dict(self) -> dict[str, Any]:
+        """Give all that changes from batch to batch."""
+        return {name: getattr(self, name) for name in _DRAWN}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take what `state_dict` gave."""
+        for name in _DRAWN:
+            setattr(self, name, state_dict[name])
+
     def _weigh(self) -> None:
         if not self.hard or self.seen.float().mean() <= 0.5:
             return
@@ -135,6 +149,8 @@ class Trainer:
         turns, moves = network.space.rotation, network.space.translation
         lever = [turns * min(network.window) / 4, 1.0 * moves, 1.0 * moves]
         self.lever = network.gain.new_tensor(lever)
+        known = network.space.prior.shift is not None
+        self.centring = (_CENTRING_ON_PRIOR,) * 2 if known else _CENTRING
         self.taken, self.warm_up = 0, float(_WARM_UP)
         self.optimiser = torch.optim.Adam(
             network.parameters(), lr=plan.learning_rate, betas=_MOMENTS, fused=True
@@ -144,6 +160,7 @@ class Trainer:
         """Take as many steps as it takes to draw as many subimages as there are."""
         if self.plan.epochs is not None:
             self.warm_up = min(_WARM_UP, self.plan.epochs * self.steps / _SHORT)
+        self.taken = epoch * self.steps
         totals = np.zeros(3)
         for step in range(self.steps):
             warm = min(1.0, (self.taken + 1) / self.warm_up)
@@ -165,7 +182,8 @@ class Trainer:
         likelihood, device = self.network.likelihood, self.network.noise_variance.device
         rows = self.draws.next()
         place, own = self.draws.places(rows, len(likelihood.shifts))
-        everywhere = self.taken < 2 * self.warm_up or self.taken % _EVERYWHERE == 0
+        warm = self.taken >= 2 * self.warm_up
+        everywhere = not warm or self.taken % _EVERYWHERE == 0
         cells = None if everywhere else self.near[self.draws.shift[rows]]
         rows, place, own = rows.to(device), place.to(device), own.to(device)
         cells = None if cells is None else cells.to(device)
@@ -182,13 +200,19 @@ class Trainer:
             found = likelihood.evidence(a, b, square, s2, cells)
             motions = likelihood.motions(b)
             drift = (found.offset[:, None] @ motions[:, 1:])[:, 0]
-            gradient = found.gradient + _CENTRING * own[:, None] * drift
+            gradient = found.gradient + self.centring[warm] * own[:, None] * drift
+            if likelihood.aligned:
+                gradient += _CENTRING_ON_PRIOR * found.turn[:, None] * motions[:, 0]
         kl = kl_unit(mean, log_variance)
         self.optimiser.zero_grad(set_to_none=True)
         objective = self.plan.cost.of(kl, self._risen()) - (gradient * b).sum(1) / s2
         if self.taken % _STILL_EVERY == 1:
             objective = objective + self._moving(content, context, b, motions)
-        objective.mean().backward()
+        loss = objective.mean()
+        if self.network.context:
+            even = slice(self.draws.even)
+            loss = loss + _ONCE * told_twice(mean[even], log_variance[even], context[even])
+        loss.backward()
         steepest = _GRADIENT_NORM * likelihood.size
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), steepest)
         self.optimiser.step()
@@ -277,7 +301,12 @@ def train(
             )
         return record
 
-    history = course.run(network, epoch, callback)
+    changing: dict[str, Stateful | Generator] = {
+        "optimiser": trainer.optimiser,
+        "generator": generator,
+        "draws": trainer.draws,
+    }
+    history = course.run(network, epoch, callback, changing)
     with torch.no_grad():
         some = learned[:_CALIBRATED_MOST]
         network.calibrate(pixels[some], context[some])
