@@ -34,6 +34,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     if not _is_real(beta) or not beta >= 0:
         raise ValueError(f"beta must be zero or a positive number, got {beta!r}; 1 is the ELBO")
     check_divergence(parameters)
+    check_classes(parameters["discrete_classes"], parameters["decoder"])
     if not _is_real(fraction) or not 0 <= fraction < 1:
         raise ValueError(
             f"validation_fraction must be at least 0 and below 1, got {fraction!r}; "
@@ -59,6 +60,28 @@ def check_divergence(parameters: Mapping[str, Any]) -> None:
         raise ValueError(f"capacity must be None or a number of nats, from 0 on, got {capacity!r}")
     if not _is_real(free) or not free >= 0:
         raise ValueError(f"free_bits must be a number of nats, from 0 on, got {free!r}; 0 is none")
+
+
+def check_classes(count: Any, decoder: str) -> None:
+    """Refuse a number of classes that has no meaning, or that the decoder has not."""
+    if not _is_integer(count) or count < 0 or count == 1:
+        raise ValueError(
+            f"discrete_classes must be 0 for none, or a whole number from 2 on, got {count!r}"
+        )
+    if count and decoder != "steerable":
+        raise ValueError(
+            f"discrete_classes={count} needs decoder='steerable', got {decoder!r}; the spatial "
+            "decoder has no classes"
+        )
+
+
+def check_enough(classes: int, count: int) -> None:
+    """Refuse more classes than there are subimages to learn from."""
+    if classes > count:
+        raise ValueError(
+            f"discrete_classes must be at most the number of subimages to learn from, got "
+            f"{classes} for {count}; take fewer"
+        )
 
 
 def check_rows(name: str, given: Any, count: int) -> Any:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hyperspy_rvae.models import conditions
 from hyperspy_rvae.models.checks import SMALLEST_WINDOW
 from hyperspy_rvae.models.conditions import Condition
+from hyperspy_rvae.models.labels import Label
 
 _MODEL, _VERSION = "RVAE", 1
 _KEYS = {"model", "version", "parameters", "window_shape", "seed", "history"}
-_OPTIONAL = {"condition"}
+_OPTIONAL = {"condition", "classes"}
 
 
 class Configuration(NamedTuple):
@@ -24,6 +25,7 @@ class Configuration(NamedTuple):
     seed: int
     history: list[dict[str, float]]
     condition: Condition | None = None
+    classes: Sequence[Label] = ()
 
 
 def write(
@@ -32,6 +34,7 @@ def write(
     seed: int,
     history: list[dict[str, float]],
     condition: Condition | None = None,
+    classes: Sequence[Label] = (),
 ) -> str:
     """Write a configuration as JSON."""
     found = {
@@ -44,6 +47,8 @@ def write(
     }
     if condition is not None:
         found["condition"] = condition.describe()
+    if classes:
+        found["classes"] = list(classes)
     return json.dumps(found, allow_nan=False)
 
 
@@ -79,7 +84,17 @@ def read(text: str) -> Configuration:
         for name, value in parameters.items()
     }
     condition = conditions.restore(found["condition"]) if "condition" in found else None
-    return Configuration(parameters, (window[0], window[1]), seed, found["history"], condition)
+    classes = _classes(found["classes"], parameters) if "classes" in found else ()
+    sides = window[0], window[1]
+    return Configuration(parameters, sides, seed, found["history"], condition, classes)
+
+
+def _classes(found: Any, parameters: Mapping[str, Any]) -> Sequence[Label]:
+    if not isinstance(found, list) or {type(label) for label in found} not in ({str}, {int}):
+        raise ValueError(_unread("its classes must be texts or whole numbers"))
+    if len(set(found)) != len(found) or len(found) != parameters.get("discrete_classes"):
+        raise ValueError(_unread("its classes must be different ones, discrete_classes of them"))
+    return found
 
 
 def _plain(value: Any) -> Any:

@@ -16,10 +16,10 @@ from hyperspy_rvae.models import blocks, checks, conditions, scaling, training
 from hyperspy_rvae.models.checkpoint import open_checkpoint
 from hyperspy_rvae.models.conditions import Condition
 from hyperspy_rvae.models.course import Callback, Plan, Record
+from hyperspy_rvae.models.labels import learn_classes
 from hyperspy_rvae.models.latents import LatentSpace
 from hyperspy_rvae.models.nets import Network
-from hyperspy_rvae.models.steerable import spectrum
-from hyperspy_rvae.models.steerable import training as steerable_training
+from hyperspy_rvae.models.steerable import runs, spectrum
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 from hyperspy_rvae.models.steerable.poses import largest_shift
 from hyperspy_rvae.models.threads import one_thread
@@ -33,7 +33,8 @@ _LEAST_SNR = 0.05  # below, the signal's variance is not known well enough
 class Task:
     """What to learn, from pixels ``(n, h * w)`` and their context ``(n, c)``, and where.
 
-    The context holds the codes of the condition, if there is one.
+    The context holds the codes of the condition, if there is one. Labels ``(n,)`` are indices into
+    the names of the classes; without them, classes are found.
     """
 
     pixels: np.ndarray
@@ -42,12 +43,15 @@ class Task:
     plan: Plan
     context: np.ndarray
     condition: Condition | None
+    classes: np.ndarray
+    labels: np.ndarray | None
     device: torch.device
 
 
 def prepare(
     parameters: Mapping[str, Any],
     X: Any,
+    y: Any,
     condition: Any,
     seed: int,
     checkpoint: str | os.PathLike[str] | None,
@@ -56,14 +60,25 @@ def prepare(
     most = parameters["max_subimages"]
     condition = blocks.draw_beside("condition", condition, X, most, seed)
     learned = None if condition is None else conditions.learn(condition)
+    classes, labels = learn_classes(
+        blocks.draw_beside("y", y, X, most, seed), parameters["discrete_classes"]
+    )
     pixels, window = checks.check_new_subimages(blocks.draw(X, most, seed))
     checks.check_decoder(parameters["decoder"], window)
+    checks.check_enough(parameters["discrete_classes"], len(pixels))
     context = conditions.codes(learned, condition, len(pixels))
     data = {"subimages": pixels, "context": context}
+    if labels is not None:
+        data["labels"] = labels
+    elif len(classes) and checkpoint is not None:
+        raise ValueError(
+            "checkpoint is not offered for classes without labels, which take two trainings; leave "
+            "it out, or label some of the subimages"
+        )
     kept = open_checkpoint(checkpoint, parameters, seed, window, data)
     space, plan = LatentSpace.of(parameters), Plan.of(parameters, kept)
     device = checks.choose_device(parameters["device"])
-    return Task(pixels, window, space, plan, context, learned, device)
+    return Task(pixels, window, space, plan, context, learned, classes, labels, device)
 
 
 def spatial(
@@ -99,10 +114,9 @@ def steerable(
     support = network.seen(torch.from_numpy(images)).to(task.device)
     context = torch.from_numpy(task.context).to(task.device)
     snr = found.signal / found.noise
+    labels = None if task.labels is None else torch.from_numpy(task.labels).to(task.device)
     with one_thread():
-        history = steerable_training.train(
-            network, support, context, task.plan, snr, generator, callback
-        )
+        history = runs.train(network, support, context, task.plan, snr, generator, callback, labels)
     if task.plan.epochs is None:
         _doubt(float(network.noise_variance), found, task.space.content)
     return network, history

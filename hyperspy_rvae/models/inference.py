@@ -11,7 +11,7 @@ import torch
 from hyperspy_rvae.models.divergence import BOUND
 from hyperspy_rvae.models.nets import Network
 from hyperspy_rvae.models.scaling import standardise
-from hyperspy_rvae.models.steerable import training as steerable
+from hyperspy_rvae.models.steerable import runs as steerable
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 from hyperspy_rvae.models.threads import share
 from hyperspy_rvae.models.training import validate
@@ -73,7 +73,8 @@ def evidence(
     standard = standardise(pixels, float(network.location), float(network.scale))
     images, given = torch.from_numpy(standard).to(device), torch.from_numpy(context).to(device)
     if isinstance(network, SteerableNetwork):
-        return -steerable.validate(network, network.seen(images), given, BOUND, seed=_SEED)
+        seen, codes = network.seen(images), network.codes()
+        return -steerable.validate(network, seen, given, BOUND, _SEED, codes)
     return -validate(network, images, given, BOUND, seed=_SEED)
 
 
@@ -92,6 +93,7 @@ def measure_spread(
         idle = network.space.is_content() & (spread < _IDLE)
         network.silence(torch.from_numpy(idle[network.space.is_content()]))
         spread[idle] = 0
+        spread[sum(network.space.widths) :] = 0  # what is no number has no reach
     if network.space.rotation:
         length = abs(np.exp(1j * values[:, 0]).mean())
         spread[0] = min(math.sqrt(-2 * math.log(max(length, 1e-6))), _WIDEST_TURN)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 class Latents(NamedTuple):
-    """Latents by what they do: angle ``(n,)``, shift ``(n, 2)``, content ``(n, k)``.
+    """Continuous latents by what they do: angle ``(n,)``, shift ``(n, 2)``, content ``(n, k)``.
 
     Without the invariance, angle and shift are zero.
     """
@@ -35,12 +35,13 @@ class PosePrior:
 
 @dataclass(frozen=True)
 class LatentSpace:
-    """The latents of a model: its pose, as far as it has one, and then its content."""
+    """The latents of a model: its pose, as far as it has one, its content, and then its class."""
 
     content: int
     rotation: bool
     translation: bool
     prior: PosePrior = PosePrior()
+    classes: int = 0
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> LatentSpace:
@@ -52,6 +53,7 @@ class LatentSpace:
             "rotation" in invariances,
             "translation" in invariances,
             PosePrior(*(None if width is None else float(width) for width in widths)),
+            int(parameters["discrete_classes"]),
         )
 
     @property
@@ -63,7 +65,8 @@ class LatentSpace:
     def names(self) -> tuple[str, ...]:
         """Names in the order of the columns."""
         pose = ("angle",) * self.rotation + ("shift_x", "shift_y") * self.translation
-        return pose + tuple(f"z{k}" for k in range(1, self.content + 1))
+        content = tuple(f"z{k}" for k in range(1, self.content + 1))
+        return pose + content + ("class", "class_probability") * bool(self.classes)
 
     @property
     def widths(self) -> list[int]:
@@ -76,15 +79,21 @@ class LatentSpace:
 
     def split(self, values: Tensor) -> Latents:
         """Take the columns apart."""
-        angle, shift, content = values.split(self.widths, -1)
+        angle, shift, content = values[:, : sum(self.widths)].split(self.widths, -1)
         if not self.rotation:
             angle = values.new_zeros(len(values), 1)
         if not self.translation:
             shift = values.new_zeros(len(values), 2)
         return Latents(angle.squeeze(-1), shift, content)
 
+    def class_of(self, values: Tensor) -> Tensor:
+        """Class of each row as a unit vector, ``(n, classes)``."""
+        column = sum(self.widths)
+        classes = values[:, column : column + 1] if self.classes else values[:, :0]
+        return (classes == torch.arange(self.classes, device=values.device)).to(values)
+
     def join(self, latents: Latents) -> Tensor:
-        """Put the columns together, those that the model has."""
+        """Put the continuous columns together, those that the model has."""
         parts = [latents.angle[:, None], latents.shift, latents.content]
         present = [self.rotation, self.translation, True]
         return torch.cat([part for part, here in zip(parts, present, strict=True) if here], -1)

@@ -51,6 +51,10 @@ class RVAE(TransformerMixin, BaseEstimator):
         about 2 px (1 px in windows below 20 px); corners are drawn as the rim of the disc goes
         on. ``"spatial"``: the decoder of [1]_, whose encoder guesses the pose; slower, and often
         wrong where content looks alike in several poses. For comparison, and for old results.
+    discrete_classes
+        How many classes stand beside the content latents, for environments of so many kinds; 0
+        for none. They are found, or learned from labels of some subimages [6]_, and need the
+        steerable decoder.
     rotation_prior
         Standard deviation in radians, up to pi, of angles that are normal about 0, wrapped around
         the circle: for crystals that are nearly aligned, of whose symmetric motifs it then tells
@@ -107,6 +111,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         Learned variance of a pixel, on the input's scale.
     seed_
         The seed that was used.
+    classes_
+        Names of the classes: the labels, or numbers; none without ``discrete_classes``.
     condition_
         None, or what `fit` was given as condition: its ``labels``, or ``location`` and ``scale``
         of its values, and ``names``, if it came from columns of a table.
@@ -120,6 +126,8 @@ class RVAE(TransformerMixin, BaseEstimator):
     .. [3] Zhao, Singer, J. Opt. Soc. Am. A 30, 871 (2013).
     .. [4] Burgess et al., arXiv:1804.03599 (2018).
     .. [5] Kingma et al., NeurIPS 2016, arXiv:1606.04934.
+
+    .. [6] Kingma, Rezende, Mohamed, Welling, NeurIPS 2014, arXiv:1406.5298.
 
     Examples
     --------
@@ -139,6 +147,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         *,
         invariances: Sequence[Invariance] = ("rotation", "translation"),
         decoder: Literal["steerable", "spatial"] = "steerable",
+        discrete_classes: int = 0,
         rotation_prior: float | None = None,
         translation_prior: float | None = None,
         epochs: int | None = None,
@@ -157,6 +166,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         self.latent_dim = latent_dim
         self.invariances = invariances
         self.decoder = decoder
+        self.discrete_classes = discrete_classes
         self.rotation_prior = rotation_prior
         self.translation_prior = translation_prior
         self.epochs = epochs
@@ -189,7 +199,9 @@ class RVAE(TransformerMixin, BaseEstimator):
             Shape ``(n, height, width)``, or ``(n, height * width)`` for square windows; at least
             ten of at least 5 px, of any unit. Of a dask array ``max_subimages`` are computed.
         y
-            Ignored.
+            Ignored without ``discrete_classes``. With them, labels ``(n,)`` of some subimages, text
+            or integers, one for each class; None, NaN, "" or, among integers, -1 where there is
+            none. Not given, classes are found.
         condition
             What is known of each subimage and given to encoder and decoder, so that the content
             latents need not say it: labels ``(n,)``, text or integers; or continuous values,
@@ -211,10 +223,10 @@ class RVAE(TransformerMixin, BaseEstimator):
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be a function of epoch and record, got {callback!r}")
         seed = settle_seed(self.seed, checkpoint)
-        task = fitting.prepare(self.get_params(deep=False), X, condition, seed, checkpoint)
+        task = fitting.prepare(self.get_params(deep=False), X, y, condition, seed, checkpoint)
         learn = fitting.spatial if self.decoder == "spatial" else fitting.steerable
         network, history = learn(task, Generator().manual_seed(seed), callback)
-        self._adopt(network, history, seed, task.condition)
+        self._adopt(network, history, seed, task.condition, task.classes)
         inference.measure_spread(network, task.pixels, task.context, task.device)
         return self
 
@@ -312,7 +324,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         window = self._fitted().window
         parameters = self.get_params(deep=False)
         del parameters["device"]  # of the machine, and not of the model
-        return configuration.write(parameters, window, self.seed_, self.history_, self.condition_)
+        told = self.condition_, self.classes_.tolist()
+        return configuration.write(parameters, window, self.seed_, self.history_, *told)
 
     def weights(self) -> dict[str, np.ndarray]:
         """Weights of a fitted model by name, arrays of at least one dimension."""
@@ -345,7 +358,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         context = 0 if found.condition is None else found.condition.width
         space = LatentSpace.of(model.get_params(deep=False))
         network = storage.from_arrays(model.decoder, found.window, space, context, weights)
-        model._adopt(network, found.history, found.seed, found.condition)
+        names = np.array(found.classes)
+        model._adopt(network, found.history, found.seed, found.condition, names)
         return model
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -388,12 +402,13 @@ class RVAE(TransformerMixin, BaseEstimator):
         history: list[Record],
         seed: int,
         condition: Condition | None,
+        classes: np.ndarray,
     ) -> None:
         # The network stays on the CPU, where it can be copied, pickled and shared by threads.
         self._network = network.cpu().eval()
         self.history_ = history
         self.seed_ = seed
-        self.condition_ = condition
+        self.condition_, self.classes_ = condition, classes
         self.latent_names_ = network.space.names
         self.window_shape_ = network.window
         self.n_features_in_ = math.prod(network.window)

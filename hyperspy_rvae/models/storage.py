@@ -32,10 +32,10 @@ def from_arrays(
     decoder: str,
     window: tuple[int, int],
     space: LatentSpace,
-    context: int,
+    condition: int,
     weights: Mapping[str, Any],
 ) -> AnyNetwork:
-    """Network of that decoder, window, latents and width of the context, with these weights.
+    """Network of that decoder, window, latents and width of the condition, with these weights.
 
     Raises
     ------
@@ -45,17 +45,17 @@ def from_arrays(
     """
     network: AnyNetwork
     if decoder == "steerable":
-        network = _steerable(window, space, context, weights)
+        network = _steerable(window, space, condition, weights)
     else:
         _check_sizes(
             {
                 "encoder.first.weight": (HIDDEN, math.prod(window)),
-                "encoder.second.weight": (HIDDEN, HIDDEN + context),
-                "decoder.content.weight": (HIDDEN, space.content + context),
+                "encoder.second.weight": (HIDDEN, HIDDEN + condition),
+                "decoder.content.weight": (HIDDEN, space.content + condition),
             },
             weights,
         )
-        network = Network(window, space, context)
+        network = Network(window, space, condition)
     expected = network.state_dict()
     if set(weights) != set(expected):
         odd = sorted(map(str, set(weights) ^ set(expected)))
@@ -97,12 +97,12 @@ def read_file(path: str | os.PathLike[str]) -> tuple[str, dict[str, np.ndarray]]
 
 
 def _steerable(
-    window: tuple[int, int], space: LatentSpace, context: int, weights: Mapping[str, Any]
+    window: tuple[int, int], space: LatentSpace, condition: int, weights: Mapping[str, Any]
 ) -> SteerableNetwork:
     _check_sizes(
         {
-            "encoder.third.weight": (HIDDEN, HIDDEN + context),
-            "decoder.0.weight": (HIDDEN, space.content + context),
+            "encoder.third.weight": (HIDDEN, HIDDEN + space.classes + condition),
+            "decoder.0.weight": (HIDDEN, space.content + space.classes + condition),
         },
         weights,
     )
@@ -116,7 +116,7 @@ def _steerable(
         raise ValueError(_unfit(f"sides must be {window}, got {sides.tolist()}"))
     if not _LOWEST_BAND <= band <= math.pi:
         raise ValueError(_unfit(f"band must be between {_LOWEST_BAND} and pi, got {band}"))
-    return SteerableNetwork(window, space, band, context)
+    return SteerableNetwork(window, space, band, condition)
 
 
 def _check_sizes(needed: dict[str, tuple[int, ...]], weights: Mapping[str, Any]) -> None:

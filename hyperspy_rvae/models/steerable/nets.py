@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import silu
 from torch.nn.utils import skip_init
 
+from hyperspy_rvae.models.divergence import kl_unit
 from hyperspy_rvae.models.latents import Latents, LatentSpace
 from hyperspy_rvae.models.steerable import basis, gauge, poses, refinement
 from hyperspy_rvae.models.steerable.likelihood import Likelihood
@@ -86,7 +87,8 @@ class SteerableNetwork(nn.Module):
     ``location`` and ``scale`` standardise the pixels, ``noise_variance`` is that of a
     standardised pixel, and ``spread`` says how far the latents reach. ``sides`` are the window's
     and ``band`` is the basis's highest wave number (radians per pixel): they define the basis.
-    Encoder and decoder are given a ``context`` ``(n, c)`` of so many numbers, or none.
+    Encoder and decoder are given a context ``(n, c)``: the class as a unit vector, of which zero is
+    none, and ``condition`` numbers.
     ``gain`` brings coefficients to unit variance, and ``inflation`` is by how much angle and
     shifts scatter more than white noise lets them. ``cells`` of content and context and
     their ``turns`` give all angles one origin.
@@ -106,9 +108,10 @@ class SteerableNetwork(nn.Module):
     turns: Tensor
 
     def __init__(
-        self, window: tuple[int, int], space: LatentSpace, band: float, context: int = 0
+        self, window: tuple[int, int], space: LatentSpace, band: float, condition: int = 0
     ) -> None:
         super().__init__()
+        context = space.classes + condition
         self.window, self.space, self.context = window, space, context
         chosen = basis.choose(poses.content_radius(window, space), band)
         self.likelihood = Likelihood(window, space, chosen)
@@ -183,12 +186,30 @@ class SteerableNetwork(nn.Module):
         self.encoder.last.weight[rows] = 0
         self.encoder.last.bias[rows] = 0
 
-    def calibrate(self, seen: Tensor, context: Tensor) -> None:
+    def codes(self) -> Tensor:
+        """Classes to choose from, as unit vectors ``(m, classes)``."""
+        return torch.eye(self.space.classes or 1, self.space.classes).to(self.gain)
+
+    def class_log_posterior(self, a: Tensor, condition: Tensor) -> Tensor:
+        """Log-probability of each class ``(n, classes)`` given coefficients ``(n, S, 2 D)``."""
+        bounds = []
+        for code in self.codes():
+            context = beside(code, condition)
+            found = self.look(a, context)
+            b, s2 = self.draw(found.content, context), float(self.noise_variance)
+            joint, _ = self.likelihood.log_joint(a, b, s2)
+            kl = kl_unit(found.content, found.log_variance).sum(1)
+            bounds.append(joint.flatten(1).logsumexp(1) - kl)
+        return torch.stack(bounds, 1).log_softmax(1)
+
+    def calibrate(self, seen: Tensor, condition: Tensor) -> None:
         """Learn the inflation of standard deviations, and the origin of angles.
 
         They follow from pixels ``(n, p)`` of the support.
         """
-        found, pose, b = self._pose(self.likelihood.coefficients(seen), context)
+        a = self.likelihood.coefficients(seen)
+        context, _ = self._classified(a, condition)
+        found, pose, b = self._pose(a, context)
         self.inflation.copy_(refinement.inflation(self.likelihood, seen, b, pose))
         if self.space.turns_freely:
             told = torch.cat([found.content, _APART * context], 1)
@@ -200,20 +221,34 @@ class SteerableNetwork(nn.Module):
             orders = self.likelihood.orders.numpy(force=True).astype(int)
             self.turns.copy_(torch.from_numpy(gauge.turns(drawn, orders, sizes)))
 
-    def encode(self, pixels: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, pixels: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Latents and standard deviations, ``(n, latents)``, of pixels ``(n, p)``.
 
         Content is read at the window's centre, then where its shift was found; the likeliest pose
-        is refined on the pixels.
+        is refined on the pixels. With classes, all this is that of the likeliest; their columns
+        have no standard deviations.
         """
         a = self.likelihood.coefficients(self.seen(pixels))
+        context, kind = self._classified(a, condition)
         found, pose, _ = self._pose(a, context)
         widen = self.inflation[[0, 1, 1]]
         std = pose.covariance.diagonal(dim1=1, dim2=2).sqrt() * widen
         angle = refinement.wrap(pose.angle - self._turn(found.content, context))
         mean = Latents(angle, pose.shift, found.content)
         widths = Latents(std[:, 0], std[:, 1:], (found.log_variance / 2).exp())
-        return self.space.join(mean), self.space.join(widths)
+        none = torch.full_like(kind, torch.nan)
+        return (
+            torch.cat([self.space.join(mean), kind], 1),
+            torch.cat([self.space.join(widths), none], 1),
+        )
+
+    def _classified(self, a: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        # The context of the likeliest class, and the columns of class and probability, if any.
+        if not self.space.classes:
+            return condition, condition[:, :0]
+        probability, kind = self.class_log_posterior(a, condition).exp().max(1)
+        context = torch.cat([self.codes()[kind], condition], 1)
+        return context, torch.stack([kind.to(probability), probability], 1)
 
     def _pose(self, a: Tensor, context: Tensor) -> tuple[Reading, refinement.Pose, Tensor]:
         found = self.look(a, context)
@@ -250,9 +285,10 @@ class SteerableNetwork(nn.Module):
             return best
         return cells.gather(1, best[:, None] // angles)[:, 0] * angles + best % angles
 
-    def decode(self, values: Tensor, context: Tensor) -> Tensor:
+    def decode(self, values: Tensor, condition: Tensor) -> Tensor:
         """Pixels ``(n, p)`` of latents ``(n, latents)``."""
         latents = self.space.split(values)
+        context = torch.cat([self.space.class_of(values), condition], 1)
         angle = latents.angle + self._turn(latents.content, context)
         return self.renderer(self.draw(latents.content, context), angle, latents.shift)
 
@@ -260,3 +296,8 @@ class SteerableNetwork(nn.Module):
         # From the origin of the angles to that of the content's own coefficients, (n,).
         drawn = torch.cat([content, _APART * context], 1)
         return self.turns[torch.cdist(drawn, self.cells).argmin(1)]
+
+
+def beside(code: Tensor, condition: Tensor) -> Tensor:
+    """Context ``(n, c)`` of one class, given as a unit vector, and conditions ``(n, c')``."""
+    return torch.cat([code.expand(len(condition), -1), condition], 1)

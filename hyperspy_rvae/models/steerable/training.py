@@ -9,16 +9,14 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from hyperspy_rvae.models.checkpoint import Stateful
-from hyperspy_rvae.models.course import Callback, Course, Plan, Record
-from hyperspy_rvae.models.divergence import Cost, kl_unit, told_twice
+from hyperspy_rvae.models.course import Course, Plan, Record
+from hyperspy_rvae.models.divergence import kl_unit, told_twice
+from hyperspy_rvae.models.steerable.classes import Classes
 from hyperspy_rvae.models.steerable.likelihood import Evidence
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 
 _BATCHES = (8, 50)  # fewest and most subimages to a step
 _STEPS_PER_EPOCH = 8  # which smaller batches are for
-_LEAST_STEPS = (600, 3500)  # before a plateau counts
-_STEPS_AT_UNIT_SNR, _SNR_POWER = 900, 0.8
 _WARM_UP = 300  # steps, of the learning rate; the divergence's weight takes twice as many
 _SHORT = 6  # a training with fewer times the warm-up steps warms up faster
 _MOMENTS = (0.9, 0.98)
@@ -36,19 +34,17 @@ _SLIGHT = 1e-3
 _OWN_SHIFT = 0.7  # share of subimages that are read where their content was last found
 _NEAR_SHIFTS = 9
 _EVERYWHERE = 4  # after warming up, steps between looks at all shifts and not at nearby ones
-_HELD_OUT_MOST = 1000  # subimages whose loss is taken
-_CALIBRATED_MOST = 1000
 _AT_ONCE = 256
 _DRAWN = ("misfit", "seen", "shift", "weight", "order", "place")
 _STORED_MOST = 2**27  # coefficients; of more subimages they are computed anew in each step
 
 
 class Samples:
-    """Subimages as coefficients, stored if they fit into memory, and the context of each."""
+    """Subimages as coefficients, stored if they fit into memory, and the condition of each."""
 
-    def __init__(self, network: SteerableNetwork, pixels: Tensor, context: Tensor) -> None:
+    def __init__(self, network: SteerableNetwork, pixels: Tensor, condition: Tensor) -> None:
         self.likelihood = network.likelihood
-        self.pixels, self.context = pixels, context
+        self.pixels, self.condition = pixels, condition
         self.square = pixels.square().sum(1)
         numbers = len(pixels) * self.likelihood.functions[..., 0].numel()
         self.stored: Tensor | None = None
@@ -140,8 +136,10 @@ class Trainer:
         samples: Samples,
         plan: Plan,
         generator: Generator,
+        classes: Classes | None = None,
     ) -> None:
         self.network, self.samples, self.plan, self.generator = network, samples, plan, generator
+        self.classes = classes
         batch = min(plan.batch_size or batch_size(len(samples)), len(samples))
         self.draws = Draws(len(samples), batch, generator)
         self.steps = math.ceil(len(samples) / batch)
@@ -168,11 +166,11 @@ class Trainer:
                 rate = course.rate(epoch + step / self.steps)
                 group["lr"] = self.plan.learning_rate * warm * rate
             totals += self.step()
-        reconstruction, divergence, cost = (float(total) / self.steps for total in totals)
-        reconstruction += _log_scale(self.network)
+        misfit, divergence, cost = (float(total) / self.steps for total in totals)
+        misfit += log_scale(self.network)
         return {
-            "loss": reconstruction + cost,
-            "reconstruction": reconstruction,
+            "loss": misfit + cost,
+            "reconstruction": misfit,
             "divergence": divergence,
             "noise_variance": float(self.network.noise_variance) * float(self.network.scale) ** 2,
         }
@@ -187,14 +185,13 @@ class Trainer:
         cells = None if everywhere else self.near[self.draws.shift[rows]]
         rows, place, own = rows.to(device), place.to(device), own.to(device)
         cells = None if cells is None else cells.to(device)
-        context = self.samples.context[rows]
-        mean, log_variance = self.network.read(
-            self.samples.at(rows, place), context, self._turns(len(rows))
-        )
+        own_a, a = self.samples.at(rows, place), self.samples.coefficients(rows, cells)
+        context, class_kl = self._context(rows, own_a, a, cells)
+        mean, log_variance = self.network.read(own_a, context, self._turns(len(rows)))
         noise = torch.randn(mean.shape, generator=self.generator).to(device)
         content = mean + (log_variance / 2).exp() * noise
         b = self.network.draw(content, context)
-        a, square = self.samples.coefficients(rows, cells), self.samples.square[rows]
+        square = self.samples.square[rows]
         s2 = float(self.network.noise_variance)
         with torch.no_grad():
             found = likelihood.evidence(a, b, square, s2, cells)
@@ -217,7 +214,19 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), steepest)
         self.optimiser.step()
         self.taken += 1
-        return self._note(rows.cpu(), found, square, kl.detach())
+        return self._note(rows.cpu(), found, square, kl.detach(), class_kl)
+
+    def _context(
+        self, rows: Tensor, own: Tensor, a: Tensor, cells: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        # What the networks are given, and the divergence of the class.
+        condition = self.samples.condition[rows]
+        none = condition.new_zeros(len(rows), self.network.space.classes)
+        if self.classes is None:
+            return torch.cat([none, condition], 1), none.sum(1)
+        self.classes.released = self.taken >= 2 * self.warm_up
+        code, kl = self.classes.draw(rows, own, a, cells, condition)
+        return torch.cat([code, condition], 1), kl
 
     def _risen(self) -> float:
         # Share of the warm-up of the divergence that is over; at the end it may be above 1.
@@ -244,91 +253,15 @@ class Trainer:
         return _STILL * (motion / _NEARBY * self.lever).square().sum(1)
 
     def _note(
-        self, rows: Tensor, found: Evidence, square: Tensor, kl: Tensor
+        self, rows: Tensor, found: Evidence, square: Tensor, kl: Tensor, class_kl: Tensor
     ) -> tuple[float, float, float]:
         self.draws.note(rows, found.error.cpu(), found.shift.cpu())
         even = slice(self.draws.even)
-        reconstruction = _reconstruction(self.network, found, square)[even]
+        misfit = reconstruction(self.network, found, square)[even]
         self.network.learn_noise(found.error[even].mean() / self.network.likelihood.size)
-        cost = self.plan.cost.of(kl[even])
-        return float(reconstruction.mean()), float(kl[even].sum(1).mean()), float(cost.mean())
-
-
-def train(
-    network: SteerableNetwork,
-    pixels: Tensor,
-    context: Tensor,
-    plan: Plan,
-    snr: float,
-    generator: Generator,
-    callback: Callback | None,
-) -> list[Record]:
-    """Train a network in place.
-
-    Parameters
-    ----------
-    pixels
-        Standardised pixels of the support, shape ``(n, p)``.
-    context
-        What the networks are given beside them, shape ``(n, c)``.
-    snr
-        Their ratio of signal to noise variance, from which follows the least number of steps.
-    generator
-        Source of all chance, on the CPU.
-    callback
-        Called with the number of the epoch and its record.
-
-    Returns
-    -------
-    history
-        A record per epoch, losses in nats per subimage on the input's own scale.
-    """
-    order = torch.randperm(len(pixels), generator=generator).to(pixels.device)
-    aside = min(round(plan.validation_fraction * len(order)), len(order) - 1)
-    held_out, learned = order[:aside][:_HELD_OUT_MOST], order[aside:]
-    samples = Samples(network, pixels[learned], context[learned])
-    network.begin(samples.coefficients(torch.arange(min(len(samples), 2000))), samples.square)
-    trainer = Trainer(network, samples, plan, generator)
-    least = min(max(_STEPS_AT_UNIT_SNR / snr**_SNR_POWER, _LEAST_STEPS[0]), _LEAST_STEPS[1])
-    course = Course(plan, trainer.steps, math.ceil(least / trainer.steps))
-    noise_seed = int(torch.randint(2**31, (1,), generator=generator))
-
-    def epoch(number: int) -> Record:
-        record = trainer.epoch(course, number)
-        if len(held_out):
-            record["validation_loss"] = validate(
-                network, pixels[held_out], context[held_out], plan.cost, noise_seed
-            )
-        return record
-
-    changing: dict[str, Stateful | Generator] = {
-        "optimiser": trainer.optimiser,
-        "generator": generator,
-        "draws": trainer.draws,
-    }
-    history = course.run(network, epoch, callback, changing)
-    with torch.no_grad():
-        some = learned[:_CALIBRATED_MOST]
-        network.calibrate(pixels[some], context[some])
-    return history
-
-
-def validate(
-    network: SteerableNetwork, pixels: Tensor, context: Tensor, cost: Cost, seed: int
-) -> float:
-    """Loss per subimage, on the input's own scale, with frozen weights and fixed noise."""
-    generator = Generator().manual_seed(seed)
-    s2, total = float(network.noise_variance), 0.0
-    with torch.no_grad():
-        for part, given in zip(pixels.split(_AT_ONCE), context.split(_AT_ONCE), strict=True):
-            a, square = network.likelihood.coefficients(part), part.square().sum(1)
-            mean, log_variance, _ = network.look(a, given)
-            noise = torch.randn(mean.shape, generator=generator).to(mean.device)
-            b = network.draw(mean + (log_variance / 2).exp() * noise, given)
-            found = network.likelihood.evidence(a, b, square, s2)
-            kl = kl_unit(mean, log_variance)
-            total += float((_reconstruction(network, found, square) + cost.of(kl)).sum())
-    return total / len(pixels) + _log_scale(network)
+        cost = self.plan.cost.of(kl[even]) + class_kl[even]
+        kl = kl[even].sum(1) + class_kl[even]
+        return float(misfit.mean()), float(kl.mean()), float(cost.mean())
 
 
 def batch_size(count: int) -> int:
@@ -336,11 +269,12 @@ def batch_size(count: int) -> int:
     return min(max(count // _STEPS_PER_EPOCH, _BATCHES[0]), _BATCHES[1])
 
 
-def _reconstruction(network: SteerableNetwork, found: Evidence, square: Tensor) -> Tensor:
+def reconstruction(network: SteerableNetwork, found: Evidence, square: Tensor) -> Tensor:
+    """Negative log-likelihood ``(n,)`` of content that is drawn once, all poses considered."""
     s2, size = float(network.noise_variance), network.likelihood.size
     return square / (2 * s2) - found.log + size / 2 * math.log(2 * math.pi * s2)
 
 
-def _log_scale(network: SteerableNetwork) -> float:
-    # Jacobian of the standardisation.
+def log_scale(network: SteerableNetwork) -> float:
+    """Jacobian of the standardisation, nats."""
     return network.likelihood.size * math.log(float(network.scale))
