@@ -177,6 +177,14 @@ def unpack_axes(record: Mapping[str, Any]) -> list[Axis]:
     return axes
 
 
+def unmoved(axes: Sequence[Axis]) -> bool:
+    """Whether an image has the pixels and frames on which its table was made."""
+    return all(
+        axis.origin == 0 and axis.step == 1 and axis.size == axis.count and not axis.taken
+        for axis in axes
+    )
+
+
 def move_table(table: pd.DataFrame, axes: Sequence[Axis]) -> pd.DataFrame:
     """Move a table to today's pixels and frames.
 
@@ -198,10 +206,7 @@ def move_table(table: pd.DataFrame, axes: Sequence[Axis]) -> pd.DataFrame:
             f"the table has atoms in frame {table['frame'].max()} and was made on an image of "
             f"{frames} frames; the file is damaged, set the atoms again."
         )
-    if all(
-        axis.origin == 0 and axis.step == 1 and axis.size == axis.count and not axis.taken
-        for axis in axes
-    ):
+    if unmoved(axes):
         return table
     navigation, (y_axis, x_axis) = axes[:-2], axes[-2:]
     frame, keep = _frames(table["frame"].to_numpy(), navigation)

@@ -104,7 +104,8 @@ def cell_shapes(cells: np.ndarray) -> np.ndarray:
     """
     a, b = np.hypot(*cells[:, 0].T), np.hypot(*cells[:, 1].T)
     dot = (cells[:, 0] * cells[:, 1]).sum(1)
-    area = np.abs(np.linalg.det(cells))
+    with np.errstate(invalid="ignore"):  # cells at the border are NaN
+        area = np.abs(np.linalg.det(cells))
     return np.stack([a, b, b / a, np.arctan2(area, dot), area], axis=-1)
 
 

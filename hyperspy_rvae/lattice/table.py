@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 
 REQUIRED = ("frame", "x", "y", "sublattice")
 CLOSEST_PX = 1e-3
+AT_ONCE = 2**18  # atoms
 
 
 class Column(np.ndarray):
@@ -76,7 +77,8 @@ def as_table(
         table["sublattice"] = "A"
     if table.empty:
         raise ValueError("the table holds no atoms; give at least one position.")
-    table = table[[*REQUIRED, *(name for name in table if name not in REQUIRED)]]
+    ordered = [*REQUIRED, *(name for name in table if name not in REQUIRED)]
+    table = table if list(table) == ordered else table[ordered]
     _check_numbers(table)
     if table["sublattice"].isna().any():
         raise ValueError(
@@ -85,7 +87,8 @@ def as_table(
     if "converged" in table:  # atoms that were never fitted did not converge
         table["converged"] = table["converged"].eq(True)
     table = table.astype({"x": np.float64, "y": np.float64, "frame": np.int64, "sublattice": str})
-    table = table.sort_values("frame", kind="stable", ignore_index=True)
+    if not table["frame"].is_monotonic_increasing:
+        table = table.sort_values("frame", kind="stable", ignore_index=True)
     _check_places(table, frames, shape)
     return table
 
@@ -103,23 +106,27 @@ def pack(table: pd.DataFrame) -> dict[str, Any]:
         if pd.api.types.is_numeric_dtype(values):
             columns[key] = _column(_plain_numbers(values))
         else:
-            text = values.astype(object).where(values.notna(), "").astype(str)
-            codes, names = pd.factorize(text)
-            columns[key] = _column(codes.astype(np.int16 if len(names) < 2**15 else np.int32))
-            labels[key] = [str(label) for label in names]
+            codes, labels[key] = _coded(values)
+            columns[key] = _column(codes)
     record: dict[str, Any] = {
         "names": [str(name) for name in table],
         "columns": columns,
         "labels": labels,
     }
-    ids = table.index.to_numpy()
-    if not np.array_equal(ids, np.arange(len(ids))):
-        record["ids"] = _column(ids.astype(np.int64))
+    if not table.index.equals(pd.RangeIndex(len(table))):
+        record["ids"] = _column(table.index.to_numpy().astype(np.int64))
     return record
 
 
-def unpack(record: Mapping[str, Any]) -> pd.DataFrame:
+def unpack(record: Mapping[str, Any], *, copy: bool = True) -> pd.DataFrame:
     """Rebuild the table that :func:`pack` took apart.
+
+    Parameters
+    ----------
+    record
+        What :func:`pack` made.
+    copy
+        Whether the table is to have numbers of its own, which can be changed.
 
     Raises
     ------
@@ -129,13 +136,13 @@ def unpack(record: Mapping[str, Any]) -> pd.DataFrame:
     try:
         names = [str(name) for name in record["names"]]
         stored = [record["columns"][f"column{place}"] for place in range(len(names))]
-        ids = record["ids"] if "ids" in record else np.arange(len(stored[names.index("x")]))
-        _check_shapes(names, [*stored, ids])
+        ids = record["ids"] if "ids" in record else None
+        _check_shapes(names, stored if ids is None else [*stored, ids])
         columns = {
             name: _labelled(np.asarray(values), record["labels"].get(f"column{place}"))
             for place, (name, values) in enumerate(zip(names, stored, strict=True))
         }
-        table = pd.DataFrame(columns, index=np.asarray(ids))
+        table = pd.DataFrame(columns, index=None if ids is None else np.asarray(ids), copy=copy)
         _check_numbers(table)
         if table.index.dtype.kind not in "iu" or not table.index.is_unique:
             raise ValueError("its ids are not whole numbers, each there once")
@@ -230,6 +237,19 @@ def nearest_distance(table: pd.DataFrame, frames: int = 8) -> float:
     return float(np.median(merged)) if merged.size else float("nan")
 
 
+def _coded(values: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Give text as numbers, and the text of each number; a part at a time, to save memory."""
+    codes, labels = np.empty(len(values), dtype=np.int32), dict[str, int]()
+    for first in range(0, len(values), AT_ONCE):
+        part = values.iloc[first : first + AT_ONCE]
+        found, names = pd.factorize(part)
+        known = [labels.setdefault(str(name), len(labels)) for name in names]
+        if (found < 0).any():  # what is missing is the last of them
+            known.append(labels.setdefault("", len(labels)))
+        codes[first : first + AT_ONCE] = np.array(known, dtype=np.int32)[found]
+    return codes.astype(np.int16) if len(labels) < 2**15 else codes, list(labels)
+
+
 def _column(values: np.ndarray) -> np.ndarray:
     column = np.array(values).view(Column)
     column.flags.writeable = False
@@ -273,8 +293,21 @@ def _check_numbers(table: pd.DataFrame) -> None:
                 f"{int(np.argmax(bad))}; leave these atoms out."
             )
     frame = table["frame"].to_numpy()
-    if (frame != np.rint(frame)).any():
+    if frame.dtype.kind not in "iu" and (frame != np.rint(frame)).any():
         raise ValueError("column frame must hold whole numbers, the flat navigation index.")
+
+
+def _twice(table: pd.DataFrame) -> np.ndarray:
+    """Which positions are there before in their frame; a few frames at a time, to save memory."""
+    frame, twice = table["frame"].to_numpy(), np.zeros(len(table), dtype=bool)
+    first = 0
+    while first < len(table):
+        end = int(np.searchsorted(frame, frame[min(first + AT_ONCE, len(table)) - 1], "right"))
+        part = table.iloc[first:end]
+        near = {name: np.rint(part[name] / CLOSEST_PX).astype(np.int64) for name in ("x", "y")}
+        twice[first:end] = pd.DataFrame({"frame": part["frame"], **near}).duplicated()
+        first = end
+    return twice
 
 
 def _check_places(table: pd.DataFrame, frames: int, shape: tuple[int, int]) -> None:
@@ -294,10 +327,9 @@ def _check_places(table: pd.DataFrame, frames: int, shape: tuple[int, int]) -> N
                 "positions must be turned into pixels, and rows and columns must not be "
                 "exchanged)."
             )
-    near = np.rint(table[["x", "y"]].to_numpy() / CLOSEST_PX).astype(np.int64)
-    twice = pd.DataFrame({"frame": frame, "x": near[:, 0], "y": near[:, 1]}).duplicated()
+    twice = _twice(table)
     if twice.any():
-        row = table[twice.to_numpy()].iloc[0]
+        row = table[twice].iloc[0]
         raise ValueError(
             f"{twice.sum()} positions are there twice, the first at x {row['x']:g}, y "
             f"{row['y']:g} of frame {row['frame']}, in sublattices "

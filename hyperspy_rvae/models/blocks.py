@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import threading
+import pickle
+import sys
+import uuid
 from collections.abc import Callable
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 
 from hyperspy_rvae.models.checks import check_rows
+from hyperspy_rvae.models.threads import alone
 
-# One forward pass at a time: it uses all cores, and dask's threads would fight for them.
-_forward = threading.Lock()
+_MESSAGE = 10_000_000  # bytes; a larger model is not sent with the graph
 
 Encode = Callable[[np.ndarray, Any], tuple[np.ndarray, np.ndarray]]
+
+
+def drawn(count: int, most: int | None, seed: int) -> np.ndarray | None:
+    """Ascending numbers of `most` of so many subimages, without replacement; None for all."""
+    if most is None or most >= count:
+        return None
+    return np.sort(np.random.default_rng(seed).choice(count, most, replace=False))
 
 
 def draw(X: Any, most: int | None, seed: int) -> Any:
@@ -22,11 +32,11 @@ def draw(X: Any, most: int | None, seed: int) -> Any:
 
     What belongs to them row by row, such as their labels, is drawn alike.
     """
-    if most is not None and most < len(X):
-        drawn = np.random.default_rng(seed).choice(len(X), most, replace=False)
+    rows = drawn(len(X), most, seed)
+    if rows is not None:
         if hasattr(X, "iloc"):  # a pandas object keeps its names
-            return X.iloc[np.sort(drawn)]
-        X = (X if isinstance(X, da.Array) else np.asarray(X))[np.sort(drawn)]
+            return X.iloc[rows]
+        X = (X if isinstance(X, da.Array) else np.asarray(X))[rows]
     return X.compute() if isinstance(X, da.Array) else X
 
 
@@ -37,6 +47,9 @@ def draw_beside(name: str, given: Any, X: Any, most: int | None, seed: int) -> A
 
 def encode(X: da.Array, condition: Any, encode_block: Encode, latents: int) -> da.Array:
     """Latents and then their standard deviations, ``(n, 2 * latents)``, in the chunks of X.
+
+    Each chunk is encoded in one thread, that of its task: the scheduler, or the worker, says how
+    many are at work at once. The model is a task of its own, which every worker is sent once.
 
     Parameters
     ----------
@@ -65,9 +78,21 @@ def encode(X: da.Array, condition: Any, encode_block: Encode, latents: int) -> d
         new_axes={"l": 2 * latents},
         dtype=np.float32,
         meta=np.empty((0, 0), np.float32),
-        encode_block=encode_block,
+        encode_block=sent(encode_block),
         latents=latents,
     )
+
+
+def sent(encode_block: Encode) -> Any:
+    """Make it a task; where it is large and there is a cluster, bring it to the workers now."""
+    if "distributed" in sys.modules and len(pickle.dumps(encode_block)) > _MESSAGE:
+        from distributed import get_client
+
+        try:
+            return get_client().scatter(encode_block, broadcast=True, hash=False)
+        except ValueError:  # there is no cluster
+            pass
+    return dask.delayed(encode_block, name=f"model-{uuid.uuid4().hex}", traverse=False)
 
 
 def _encode_block(
@@ -76,7 +101,7 @@ def _encode_block(
     X, condition = _only(X), _only(condition)
     if not len(X):
         return np.empty((0, 2 * latents), np.float32)
-    with _forward:
+    with alone():
         return np.concatenate(encode_block(X, condition), axis=1)
 
 

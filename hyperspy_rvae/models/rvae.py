@@ -230,11 +230,9 @@ class RVAE(TransformerMixin, BaseEstimator):
         inference.measure_spread(network, task.pixels, task.context, task.device)
         return self
 
-    def fit_transform(
-        self, X: Any, y: Any = None, *, condition: Any = None, callback: Callback | None = None
-    ) -> Any:
+    def fit_transform(self, X: Any, y: Any = None, *, condition: Any = None, **others: Any) -> Any:
         """Learn from subimages and give their latents; as `fit`, and then `transform`."""
-        self.fit(X, y, condition=condition, callback=callback)
+        self.fit(X, y, condition=condition, **others)
         return self.transform(X, condition=condition)
 
     def transform(self, X: Any, return_std: bool = False, *, condition: Any = None) -> Any:

@@ -17,6 +17,7 @@ _Task = TypeVar("_Task")
 _lock = threading.Lock()
 _inside = 0
 _outside = 1
+_here = threading.local()
 
 
 @contextmanager
@@ -41,10 +42,21 @@ def one_thread() -> Iterator[int]:
                 torch.set_num_threads(_outside)
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let `share` keep to the calling thread, because others of its kind are at work beside it."""
+    before = getattr(_here, "alone", False)
+    _here.alone = True
+    try:
+        yield
+    finally:
+        _here.alone = before
+
+
 def share(work: Callable[[_Task], None], tasks: list[_Task]) -> None:
     """Do independent tasks, each in one thread, as many at once as torch has threads."""
     with one_thread() as allowed:
-        if allowed == 1 or len(tasks) < 2:
+        if allowed == 1 or len(tasks) < 2 or getattr(_here, "alone", False):
             for task in tasks:
                 work(task)
             return

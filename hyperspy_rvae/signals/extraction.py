@@ -55,25 +55,28 @@ def extract(
         )
     atoms = None
     if centres == "atoms" or window_size is None:
-        atoms = select_sublattice(image.atoms, sublattice)
+        atoms = select_sublattice(record.current_table(image, copy=False), sublattice)
     size = neighbourhood(atoms) if window_size is None else window_size
     spacing = float("nan") if atoms is None else nearest_distance(atoms)
     check_window(size, image.data.shape[-2:], order, edge, spacing)
     table = (
         grid_table(image, size, size // 2 if step is None else step) if centres == "grid" else atoms
     )
-    table = table if edge == "reflect" else _whole(table, size, image.data.shape[-2:])
+    xy = np.stack([table["x"], table["y"]], axis=1)
+    kept = slice(None) if edge == "reflect" else _whole(xy, size, image.data.shape[-2:])
     axes = record.image_axes(image)
+    described: dict[str, Any] = {
+        "axes": pack_axes(axes),
+        "window": {"size": int(size), "centres": centres, "order": int(order), "edge": edge},
+    }
+    if centres == "grid" or not record.is_current(image):  # else the image's own table serves
+        described["table"] = pack(table[kept])
     return like(
         image,
-        cut_stack(movie_of(image), table, size, order),
-        [atom_axis(table.index.to_numpy()), *_window_axes(size, axes[-2:])],
+        cut_stack(movie_of(image), table["frame"].to_numpy()[kept], xy[kept], size, order),
+        [atom_axis(table.index.to_numpy()[kept]), *_window_axes(size, axes[-2:])],
         "atom_subimages",
-        {
-            "table": pack(table),
-            "axes": pack_axes(axes),
-            "window": {"size": int(size), "centres": centres, "order": int(order), "edge": edge},
-        },
+        described,
     )
 
 
@@ -98,14 +101,15 @@ def grid_table(image: AtomLatticeImage, size: int, step: int) -> pd.DataFrame:
     return pd.DataFrame({"frame": frames.repeat(len(xy)), "x": x, "y": y, "sublattice": "grid"})
 
 
-def _whole(table: pd.DataFrame, size: int, shape: tuple[int, int]) -> pd.DataFrame:
-    kept = table[whole_windows(table[["x", "y"]].to_numpy(), size, shape)]
-    if kept.empty:
+def _whole(xy: np.ndarray, size: int, shape: tuple[int, int]) -> np.ndarray | slice:
+    """Which windows lie within the image."""
+    kept = whole_windows(xy, size, shape)
+    if not kept.any():
         raise ValueError(
-            f"none of the {len(table)} atoms has a whole window of {size} px in the image of "
+            f"none of the {len(xy)} atoms has a whole window of {size} px in the image of "
             f"{shape[1]} x {shape[0]} pixels (x, y); take a smaller window or edge='reflect'."
         )
-    return kept
+    return slice(None) if kept.all() else kept
 
 
 def _window_axes(size: int, axes: list[Axis]) -> list[dict[str, Any]]:

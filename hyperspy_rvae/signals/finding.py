@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -20,7 +21,7 @@ from hyperspy_rvae.lattice.scale import Scale, measure_scale
 from hyperspy_rvae.lattice.table import as_table, replace_sublattice, select_sublattice
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.checks import check_choice, check_image, frame_count, is_number, movie_of
-from hyperspy_rvae.signals.frames import each_frame
+from hyperspy_rvae.signals.frames import each_frame, in_turn
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -60,9 +61,9 @@ def find(
 def _first_scale(movie: np.ndarray | da.Array, contrast: Contrast) -> Scale:
     """Give the scale of the first frame that has one, which serves for all."""
     failure = None
-    for number, frame in enumerate(movie):
+    for number, frame in in_turn(movie):
         try:
-            scale = measure_scale(bright_atoms(check_frame(np.asarray(frame)), contrast))
+            scale = measure_scale(bright_atoms(check_frame(frame), contrast))
         except ValueError as error:
             failure = failure or error
         else:
@@ -217,7 +218,8 @@ def _followed_table(image: AtomLatticeImage) -> pd.DataFrame | None:
 
 def by_frame(image: AtomLatticeImage, table: pd.DataFrame) -> list[pd.DataFrame]:
     """Give the table of each frame, empty where a frame has no atoms."""
-    return [table[table["frame"] == frame] for frame in range(frame_count(image))]
+    ends = np.searchsorted(table["frame"], np.arange(frame_count(image) + 1))
+    return [table.iloc[first:end] for first, end in itertools.pairwise(ends)]
 
 
 def store(image: AtomLatticeImage, table: pd.DataFrame) -> None:

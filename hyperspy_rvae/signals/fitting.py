@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
-from dask.diagnostics import ProgressBar
 from tqdm.auto import tqdm
 
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import atom_axis, like
+from hyperspy_rvae.signals.computing import compute
 from hyperspy_rvae.signals.conditions import (
     check_condition,
     condition_of,
@@ -20,6 +19,7 @@ from hyperspy_rvae.signals.conditions import (
     known_condition,
 )
 from hyperspy_rvae.signals.frames import wants_progress
+from hyperspy_rvae.subimages.stack import take
 
 if TYPE_CHECKING:
     from hyperspy_rvae.models import RVAE
@@ -37,7 +37,7 @@ def fit_and_encode(
 ) -> AtomLatents:
     """Fit a model with the given parameters to (a share of) the subimages and encode all."""
     from hyperspy_rvae.models import RVAE
-    from hyperspy_rvae.models.blocks import draw
+    from hyperspy_rvae.models.blocks import draw, drawn
     from hyperspy_rvae.models.checkpoint import settle_seed
     from hyperspy_rvae.models.checks import check_parameters, check_rows
 
@@ -52,8 +52,10 @@ def fit_and_encode(
     if known is not None:
         known = draw(known, max_subimages, model.seed)
         check_condition(condition, known)
-    with ProgressBar() if show else contextlib.nullcontext():
-        windows = draw(windows, max_subimages, model.seed)
+    rows = drawn(len(windows), max_subimages, model.seed)
+    windows = windows if rows is None else take(windows, rows)
+    if isinstance(windows, da.Array):
+        windows = compute([windows], show=show)[0]
     with tqdm(
         total=parameters.get("epochs"), desc="training", unit="epoch", disable=not show
     ) as bar:

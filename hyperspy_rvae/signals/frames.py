@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,8 @@ import dask.array as da
 import hyperspy.api as hs
 import numpy as np
 import pandas as pd
-from dask.base import get_scheduler
-from dask.diagnostics import ProgressBar
+
+from hyperspy_rvae.signals.computing import chosen, compute, one_thread
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
@@ -26,8 +25,8 @@ def each_frame(
 ) -> pd.DataFrame:
     """Call ``function(frame, *arguments[k])`` for every frame and put the tables together.
 
-    The calls run one after the other, because each uses threads of its own, unless dask has been
-    given a scheduler or a cluster.
+    The calls run one after the other, because each uses threads of its own; where dask has been
+    given a scheduler or a cluster, as many at once as that has threads, each in one of them.
 
     Parameters
     ----------
@@ -41,12 +40,11 @@ def each_frame(
         If not given, HyperSpy's preference. A single image has none.
     """
     tasks = [
-        dask.delayed(_named)(function, frame, number, given)
+        dask.delayed(_named)(function, frame, number, given, chosen())
         for number, (frame, given) in enumerate(zip(single_frames(movie), arguments, strict=True))
     ]
     show = len(movie) > 1 and wants_progress(show_progressbar)
-    with ProgressBar() if show else contextlib.nullcontext():
-        tables = dask.compute(*tasks, scheduler=get_scheduler() or "synchronous")
+    tables = compute(tasks, show=show, scheduler="synchronous")
     tables = [table.assign(frame=number) for number, table in enumerate(tables)]
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
@@ -62,6 +60,18 @@ def single_frames(movie: np.ndarray | da.Array) -> Iterator[Any]:
     whole = movie.rechunk({1: -1, 2: -1})
     for block, length in zip(whole.to_delayed().ravel(), whole.chunks[0], strict=True):
         yield from (block[k] for k in range(length))
+
+
+def in_turn(movie: np.ndarray | da.Array) -> Iterator[tuple[int, np.ndarray]]:
+    """Give number and pixels of each frame; of a lazy movie a chunk at a time, each read once."""
+    if not isinstance(movie, da.Array):
+        yield from enumerate(movie)
+        return
+    number = 0
+    for block in movie.rechunk({1: -1, 2: -1}).to_delayed().ravel():
+        for frame in block.compute():
+            yield number, frame
+            number += 1
 
 
 def fold_frames(
@@ -95,8 +105,8 @@ def fold_frames(
         both = dask.delayed(_folded)(function, carried, frame, number, arguments)
         carried, result = both[0], both[1]
         results.append(result)
-    with ProgressBar() if wants_progress(show_progressbar) else contextlib.nullcontext():
-        return np.stack(dask.compute(*results, scheduler=get_scheduler() or "synchronous"))
+    show = wants_progress(show_progressbar)
+    return np.stack(compute(results, show=show, scheduler="synchronous"))
 
 
 def each_table(
@@ -105,8 +115,7 @@ def each_table(
     """Call ``function(table)`` for each frame's atoms, as :func:`each_frame` does for images."""
     tasks = [dask.delayed(function)(table) for table in tables]
     show = wants_progress(show_progressbar) and len(tasks) > 1
-    with ProgressBar() if show else contextlib.nullcontext():
-        return list(dask.compute(*tasks, scheduler=get_scheduler() or "synchronous"))
+    return list(compute(tasks, show=show, scheduler="synchronous"))
 
 
 def frame_of(image: BaseSignal | np.ndarray, frame: int, shape: tuple[int, int]) -> np.ndarray:
@@ -139,9 +148,11 @@ def _named(
     frame: np.ndarray,
     number: int,
     arguments: tuple[Any, ...],
+    beside_others: bool,
 ) -> pd.DataFrame:
     try:
-        return function(np.asarray(frame), *arguments)
+        with one_thread(beside_others):
+            return function(np.asarray(frame), *arguments)
     except ValueError as error:
         raise ValueError(f"frame {number}: {error}") from error
 

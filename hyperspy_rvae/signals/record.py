@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hyperspy_rvae.lattice.axes import Axis, move_table, pack_axes, unpack_axes
+from hyperspy_rvae.lattice.axes import Axis, move_table, pack_axes, unmoved, unpack_axes
 from hyperspy_rvae.lattice.table import pack, unpack
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def has_table(signal: BaseSignal) -> bool:
     return read(signal, "table") is not None
 
 
-def stored_table(signal: BaseSignal) -> pd.DataFrame:
-    """Read the table as it was stored, before any crop or slice."""
+def stored_table(signal: BaseSignal, *, copy: bool = True) -> pd.DataFrame:
+    """Read the table as it was stored, before any crop or slice; to change it, copy it."""
     table = read(signal, "table")
     if isinstance(table, str):
         raise ValueError(f"the table of these atoms is lost: {table}")
@@ -51,19 +51,20 @@ def stored_table(signal: BaseSignal) -> pd.DataFrame:
             "the signal has no table of atoms; it comes with what extract_subimages() cuts from "
             "an image with atoms."
         )
-    return unpack(table)
+    return unpack(table, copy=copy)
 
 
 def listed_atoms(signal: BaseSignal) -> pd.DataFrame:
     """Give the rows of the table that are on the atom axis, in its order."""
-    table, ids = stored_table(signal), atom_ids(signal)
-    unknown = np.setdiff1d(ids, table.index)
+    table, ids = stored_table(signal, copy=False), atom_ids(signal)
+    rows = table.index.get_indexer(ids)
+    unknown = ids[rows < 0]
     if len(unknown):
         raise ValueError(
             f"{len(unknown)} atoms of the atom axis are not in the table, the first has the id "
             f"{unknown[0]}; the axis must keep the ids that it came with."
         )
-    return table.loc[ids]
+    return table.iloc[rows]
 
 
 def stored_axes(signal: BaseSignal) -> list[Axis]:
@@ -74,9 +75,14 @@ def stored_axes(signal: BaseSignal) -> list[Axis]:
     return unpack_axes(axes)
 
 
-def current_table(image: BaseSignal) -> pd.DataFrame:
-    """Give the image's table on its pixels and frames of today."""
-    return move_table(stored_table(image), followed_axes(image))
+def current_table(image: BaseSignal, *, copy: bool = True) -> pd.DataFrame:
+    """Give the image's table on its pixels and frames of today; to change it, copy it."""
+    return move_table(stored_table(image, copy=copy), followed_axes(image))
+
+
+def is_current(image: BaseSignal) -> bool:
+    """Whether the table is of the image's pixels and frames of today as it is stored."""
+    return unmoved(followed_axes(image))
 
 
 def followed_axes(image: BaseSignal) -> list[Axis]:

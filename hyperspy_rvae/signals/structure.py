@@ -15,6 +15,7 @@ from hyperspy_rvae.lattice.table import select_sublattice
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.checks import check_image, frame_count, movie_of
 from hyperspy_rvae.signals.finding import by_frame, check_name, store
+from hyperspy_rvae.signals.frames import in_turn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,11 +57,12 @@ def assign_sublattices(self: AtomLatticeImage, names: Sequence[str] | None = Non
         check_names(names)
     kinds = None if names is None else len(names)
     given = list(string.ascii_uppercase if names is None else names)
-    movie, tables = movie_of(self), by_frame(self, self.atoms)
+    frames, tables = in_turn(movie_of(self)), by_frame(self, self.atoms)
 
     def sort(number: int) -> pd.DataFrame:
         nonlocal kinds
-        found = assign_names(np.asarray(movie[number]), tables[number], given, kinds)
+        pixels = next(frame for at, frame in frames if at == number)
+        found = assign_names(pixels, tables[number], given, kinds)
         kinds = found["sublattice"].nunique()  # the first frame says how many, for all
         return found
 

@@ -89,8 +89,8 @@ class AtomSubimages(Signal2D):
         ------
         ValueError
             If there are fewer than ten subimages, pixels are not finite, a parameter is
-            impossible, `checkpoint` is of another training, or the condition is missing for an
-            atom or the same for all.
+            impossible, the condition is missing for an atom or the same for all, or `checkpoint`
+            is of another training.
         """
         parameters = {"latent_dim": latent_dim, "seed": seed, **parameters}
         return fit_and_encode(

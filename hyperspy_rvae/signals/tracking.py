@@ -16,7 +16,7 @@ from hyperspy_rvae.lattice.table import as_table, nearest_distance
 from hyperspy_rvae.lattice.tracks import followed_shares, link_tracks
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.checks import check_image, check_number, frame_count, movie_of
-from hyperspy_rvae.signals.frames import fold_frames, frame_of, wants_progress
+from hyperspy_rvae.signals.frames import fold_frames, frame_of, in_turn, wants_progress
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -280,9 +280,9 @@ def _drift(
 def _blur(movie: np.ndarray | da.Array) -> float:
     """Half the size of the columns of the first frame that can be used, pixels."""
     failure = None
-    for frame in movie:
+    for _, frame in in_turn(movie):
         try:
-            return float(np.clip(column_sizes(check_frame(np.asarray(frame)))[0] / 2, 0.5, 3.0))
+            return float(np.clip(column_sizes(check_frame(frame))[0] / 2, 0.5, 3.0))
         except ValueError as error:
             failure = failure or error
     raise ValueError(f"no frame can be used; frame 0: {failure}") from failure

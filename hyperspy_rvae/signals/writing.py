@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import shutil
@@ -13,9 +12,9 @@ import dask.array as da
 import hyperspy.api as hs
 import numpy as np
 import zarr
-from dask.diagnostics import ProgressBar
 
 from hyperspy_rvae.signals import record
+from hyperspy_rvae.signals.computing import compute
 from hyperspy_rvae.signals.fitting import encode
 
 if TYPE_CHECKING:
@@ -158,8 +157,9 @@ def _fill(latents: LazyAtomLatents, part: Path, show: bool) -> None:
         return
     regions = [(rows, slice(None)) for rows in missing]
     try:
-        with ProgressBar() if show else contextlib.nullcontext():
-            da.store([data[rows] for rows in missing], [array] * len(missing), regions=regions)
+        parts = [data[rows] for rows in missing]
+        written = da.store(parts, [array] * len(missing), regions=regions, compute=False)
+        compute([written], show=show)
     except KeyboardInterrupt:
         _logger.warning("what was encoded stays in %s; resume=True goes on with it", part)
         raise

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import numpy as np
-from scipy.ndimage import map_coordinates, spline_filter
+
+from hyperspy_rvae.subimages.splines import coefficients, sample
 
 Edge = Literal["drop", "reflect"]
 SMALLEST = 5
-AT_ONCE = 2_000_000
 
 
 def check_window(size: int, shape: tuple[int, int], order: int, edge: str, spacing: float) -> None:
@@ -95,23 +95,7 @@ def cut_windows(image: np.ndarray, xy: np.ndarray, size: int, order: int = 3) ->
     windows
         Shape ``(n, size, size)``, float32.
     """
-    image = np.asarray(image, dtype=np.float64)
-    spline = spline_filter(image, order, mode="mirror") if order > 1 else image
-    grid = np.arange(size) - (size - 1) / 2
-    windows = np.empty((len(xy), size, size), dtype=np.float32)
-    step = max(1, AT_ONCE // size**2)
-    for start in range(0, len(xy), step):
-        x, y = xy[start : start + step].T
-        points = np.broadcast_arrays(y[:, None, None] + grid[:, None], x[:, None, None] + grid)
-        map_coordinates(
-            spline,
-            points,
-            output=windows[start : start + step],
-            order=order,
-            mode="mirror",
-            prefilter=False,
-        )
-    return windows
+    return sample(coefficients(image, order), xy, size, order)
 
 
 def grid_centres(shape: tuple[int, int], size: int, step: int) -> np.ndarray:

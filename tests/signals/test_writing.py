@@ -15,6 +15,7 @@ import zarr
 
 from hyperspy_rvae.models import RVAE
 from hyperspy_rvae.signals import LazyAtomLatents, writing
+from hyperspy_rvae.subimages import stack
 
 FRAMES, ATOMS, SIZE = 6, 12, 7
 
@@ -43,6 +44,7 @@ def model():
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
     monkeypatch.setattr(writing, "ROWS", 10)
+    monkeypatch.setattr(stack, "JOINED", 0)
 
 
 @pytest.fixture
@@ -158,9 +160,10 @@ sys.path.insert(0, {folder!r})
 import hyperspy.api as hs
 from hyperspy_rvae.models import RVAE
 from hyperspy_rvae.signals import writing
+from hyperspy_rvae.subimages import stack
 from test_writing import SIZE, make_movie
 
-writing.ROWS = 10
+writing.ROWS, stack.JOINED = 10, 0
 hs.preferences.General.show_progressbar = False
 encode, calls = RVAE._encode, []
 

@@ -30,14 +30,6 @@ def test_whole_pixels_are_copied():
         np.testing.assert_allclose(window, image[y - 3 : y + 4, x - 3 : x + 4], atol=1e-3)
 
 
-def test_batches_change_nothing(monkeypatch):
-    image = np.random.default_rng(1).random(SHAPE)
-    xy = np.random.default_rng(2).uniform(10, 20, (11, 2))
-    whole = cut_windows(image, xy, 8)
-    monkeypatch.setattr("hyperspy_rvae.subimages.windows.AT_ONCE", 200)
-    np.testing.assert_array_equal(cut_windows(image, xy, 8), whole)
-
-
 def test_whole_windows_end_at_the_last_pixel_centre():
     xy = np.array([[4.0, 15.0], [3.9, 15.0], [42.0, 15.0], [42.1, 15.0], [20.0, 4.0], [20.0, 26.1]])
     assert whole_windows(xy, 9, SHAPE).tolist() == [True, False, True, False, True, False]

@@ -1,0 +1,96 @@
+"""The same calls on a cluster: the same numbers, one thread a task, the model sent once."""
+
+import dask
+import hyperspy.api as hs
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from distributed import Client, LocalCluster, get_worker
+
+import hyperspy_rvae as hrv
+from hyperspy_rvae.models import RVAE
+from hyperspy_rvae.models.blocks import sent
+
+SIZE = 9
+WORKER = {"threads_per_worker": 1, "processes": False, "dashboard_address": None}
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Two workers of one thread, in this process."""
+    with (
+        LocalCluster(n_workers=2, **WORKER) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def movie(tmp_path_factory):
+    """A lazy movie on disk, with its atoms."""
+    path = tmp_path_factory.mktemp("movie") / "movie.zspy"
+    image, truth = hrv.data.drifting_crystal(5, (96, 80), noise=0.05, seed=1)
+    image.save(path, chunks=(2, 80, 96))
+    s = hs.load(path, lazy=True, signal_type="atom_lattice")
+    s.set_atoms(truth[["frame", "x", "y", "sublattice"]])
+    return s
+
+
+@pytest.fixture(scope="module")
+def model(movie):
+    return RVAE(1, epochs=1, seed=0).fit(np.asarray(movie.extract_subimages(SIZE).data))
+
+
+def test_atoms_found_on_a_cluster_are_those_found_here(client, movie):
+    there, here = movie.deepcopy(), movie.deepcopy()
+    there.find_atoms(separation=8)
+    with dask.config.set(scheduler="synchronous"):
+        here.compute()
+        here.find_atoms(separation=8)
+    pd.testing.assert_frame_equal(there.atoms, here.atoms, atol=1e-4)
+
+
+def test_latents_from_a_cluster_are_those_from_here(client, movie, model):
+    p = movie.extract_subimages(SIZE)
+    z = p.encode(model)
+    z.compute()
+    windows = p.data.compute(scheduler="synchronous")
+    values, std = model.transform(windows, return_std=True)
+    np.testing.assert_allclose(z.data, np.hstack([values, std]), rtol=1e-3, atol=1e-4)
+
+
+def test_a_share_is_cut_on_a_cluster_and_progress_shown(client, movie, capsys):
+    z = movie.fit_rvae(
+        SIZE, latent_dim=1, epochs=1, seed=0, max_subimages=50, show_progressbar=True
+    )
+    assert "100% Completed" in capsys.readouterr().out
+    again = movie.fit_rvae(SIZE, latent_dim=1, epochs=1, seed=0, max_subimages=50)
+    np.testing.assert_array_equal(z.model.weights()["spread"], again.model.weights()["spread"])
+
+
+def test_a_block_keeps_to_the_thread_of_its_worker(client, movie, model, monkeypatch):
+    torch.set_num_threads(2)
+    pools = []
+    monkeypatch.setattr(
+        "hyperspy_rvae.models.threads.ThreadPoolExecutor", lambda *given: pools.append(given)
+    )
+    movie.extract_subimages(SIZE).encode(model).compute()
+    assert not pools
+
+
+def test_a_large_model_is_brought_to_every_worker_once(client, model, monkeypatch):
+    monkeypatch.setattr("hyperspy_rvae.models.blocks._MESSAGE", 10)
+    there = sent(model._encode)
+    assert sorted(len(keys) for keys in client.who_has([there]).values()) == [2]
+
+
+def test_a_sweep_is_tasks(client, movie):
+    sample = np.asarray(movie.extract_subimages(SIZE).data)[:60]
+
+    def fit(count):
+        get_worker()  # raises where there is none
+        return RVAE(count, epochs=1, seed=0).fit(sample)
+
+    models = client.gather(client.map(fit, [1, 2]))
+    assert [model.latent_names_[-1] for model in models] == ["z1", "z2"]
