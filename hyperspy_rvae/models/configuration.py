@@ -28,27 +28,20 @@ class Configuration(NamedTuple):
     classes: Sequence[Label] = ()
 
 
-def write(
-    parameters: Mapping[str, Any],
-    window: tuple[int, int],
-    seed: int,
-    history: list[dict[str, float]],
-    condition: Condition | None = None,
-    classes: Sequence[Label] = (),
-) -> str:
+def write(known: Configuration) -> str:
     """Write a configuration as JSON."""
     found = {
         "model": _MODEL,
         "version": _VERSION,
-        "parameters": {name: _plain(value) for name, value in parameters.items()},
-        "window_shape": list(window),
-        "seed": seed,
-        "history": history,
+        "parameters": {name: _plain(value) for name, value in known.parameters.items()},
+        "window_shape": list(known.window),
+        "seed": known.seed,
+        "history": known.history,
     }
-    if condition is not None:
-        found["condition"] = condition.describe()
-    if classes:
-        found["classes"] = list(classes)
+    if known.condition is not None:
+        found["condition"] = known.condition.describe()
+    if known.classes:
+        found["classes"] = list(known.classes)
     return json.dumps(found, allow_nan=False)
 
 
@@ -84,7 +77,8 @@ def read(text: str) -> Configuration:
         for name, value in parameters.items()
     }
     condition = conditions.restore(found["condition"]) if "condition" in found else None
-    classes = _classes(found["classes"], parameters) if "classes" in found else ()
+    named = "classes" in found or parameters.get("discrete_classes")
+    classes = _classes(found.get("classes"), parameters) if named else ()
     sides = window[0], window[1]
     return Configuration(parameters, sides, seed, found["history"], condition, classes)
 

@@ -15,6 +15,7 @@ from torch import Generator
 from hyperspy_rvae.models import blocks, checks, conditions, scaling, training
 from hyperspy_rvae.models.checkpoint import open_checkpoint
 from hyperspy_rvae.models.conditions import Condition
+from hyperspy_rvae.models.configuration import Configuration
 from hyperspy_rvae.models.course import Callback, Plan, Record
 from hyperspy_rvae.models.labels import learn_classes
 from hyperspy_rvae.models.latents import LatentSpace
@@ -46,6 +47,10 @@ class Task:
     classes: np.ndarray
     labels: np.ndarray | None
     device: torch.device
+
+    def learned(self, seed: int, history: list[Record]) -> Configuration:
+        """Say what a model knows besides its parameters after this training."""
+        return Configuration({}, self.window, seed, history, self.condition, self.classes.tolist())
 
 
 def prepare(

@@ -24,8 +24,8 @@ from hyperspy_rvae.models import (
     storage,
 )
 from hyperspy_rvae.models.checkpoint import settle_seed
-from hyperspy_rvae.models.conditions import Condition
-from hyperspy_rvae.models.course import Callback, Record
+from hyperspy_rvae.models.configuration import Configuration
+from hyperspy_rvae.models.course import Callback
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace
 
@@ -226,7 +226,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         task = fitting.prepare(self.get_params(deep=False), X, y, condition, seed, checkpoint)
         learn = fitting.spatial if self.decoder == "spatial" else fitting.steerable
         network, history = learn(task, Generator().manual_seed(seed), callback)
-        self._adopt(network, history, seed, task.condition, task.classes)
+        self._adopt(network, task.learned(seed, history))
         inference.measure_spread(network, task.pixels, task.context, task.device)
         return self
 
@@ -314,8 +314,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         steps = np.diag(self._fitted().spread.numpy())
         usual = None if self.condition_ is None else [self.condition_.usual] * len(steps)
         above, below = (self.inverse_transform(sign * steps, condition=usual) for sign in (1, -1))
-        change = above - below
-        return change.reshape(len(steps), -1)
+        return (above - below).reshape(len(steps), -1)
 
     def configuration(self) -> str:
         """Everything of a fitted model but its weights and its device, as JSON."""
@@ -323,7 +322,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         parameters = self.get_params(deep=False)
         del parameters["device"]  # of the machine, and not of the model
         told = self.condition_, self.classes_.tolist()
-        return configuration.write(parameters, window, self.seed_, self.history_, *told)
+        known = Configuration(parameters, window, self.seed_, self.history_, *told)
+        return configuration.write(known)
 
     def weights(self) -> dict[str, np.ndarray]:
         """Weights of a fitted model by name, arrays of at least one dimension."""
@@ -331,14 +331,7 @@ class RVAE(TransformerMixin, BaseEstimator):
 
     @classmethod
     def rebuild(cls, configuration_json: str, weights: Mapping[str, Any]) -> RVAE:
-        """Fitted model from what `configuration` and `weights` gave.
-
-        Parameters
-        ----------
-        configuration_json
-            JSON.
-        weights
-            Arrays of any kind that `numpy.asarray` takes.
+        """Fitted model from what `configuration` and `weights` gave, arrays of any kind.
 
         Raises
         ------
@@ -353,11 +346,9 @@ class RVAE(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"the model's configuration is no {cls.__name__}'s: {error}"
             ) from error
-        context = 0 if found.condition is None else found.condition.width
+        width = 0 if found.condition is None else found.condition.width
         space = LatentSpace.of(model.get_params(deep=False))
-        network = storage.from_arrays(model.decoder, found.window, space, context, weights)
-        names = np.array(found.classes)
-        model._adopt(network, found.history, found.seed, found.condition, names)
+        model._adopt(storage.from_arrays(model.decoder, found.window, space, width, weights), found)
         return model
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -394,19 +385,11 @@ class RVAE(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "latent_names_")
         return self._network
 
-    def _adopt(
-        self,
-        network: AnyNetwork,
-        history: list[Record],
-        seed: int,
-        condition: Condition | None,
-        classes: np.ndarray,
-    ) -> None:
+    def _adopt(self, network: AnyNetwork, known: Configuration) -> None:
         # The network stays on the CPU, where it can be copied, pickled and shared by threads.
         self._network = network.cpu().eval()
-        self.history_ = history
-        self.seed_ = seed
-        self.condition_, self.classes_ = condition, classes
+        self.history_, self.seed_ = known.history, known.seed
+        self.condition_, self.classes_ = known.condition, np.array(known.classes)
         self.latent_names_ = network.space.names
         self.window_shape_ = network.window
         self.n_features_in_ = math.prod(network.window)
