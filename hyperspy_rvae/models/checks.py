@@ -220,8 +220,8 @@ def check_window(shape: tuple[int, ...], window: tuple[int, int]) -> None:
         )
 
 
-def check_latents(Z: Any, names: tuple[str, ...]) -> np.ndarray:
-    """Latents, one row for each subimage, as float32."""
+def check_latents(Z: Any, names: tuple[str, ...], classes: int = 0) -> np.ndarray:
+    """Latents, one row for each subimage, as float32; of so many classes."""
     Z = _numeric("Z", Z)
     if Z.ndim != 2 or Z.shape[1] != len(names):
         raise ValueError(
@@ -229,7 +229,10 @@ def check_latents(Z: Any, names: tuple[str, ...]) -> np.ndarray:
             f"got {Z.shape}"
         )
     with np.errstate(over="ignore"):
-        return _finite("Z", Z.astype(np.float32))
+        Z = _finite("Z", Z.astype(np.float32))
+    if classes and not np.isin(Z[:, names.index("class")], np.arange(classes)).all():
+        raise ValueError(f"the column class of Z must hold whole numbers from 0 to {classes - 1}")
+    return Z
 
 
 def _numeric(name: str, values: Any) -> np.ndarray:

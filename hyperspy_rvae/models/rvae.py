@@ -279,7 +279,7 @@ class RVAE(TransformerMixin, BaseEstimator):
             Shape ``(n, height, width)``.
         """
         network = self._fitted()
-        values = checks.check_latents(Z, network.space.names)
+        values = checks.check_latents(Z, network.space.names, network.space.classes)
         context = conditions.codes(self.condition_, condition, len(values))
         images = inference.decode(network, values, context, self._device())
         return images.reshape(-1, *network.window)
