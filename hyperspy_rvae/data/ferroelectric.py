@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hyperspy_rvae.signals import AtomLatticeImage
 
 LATTICE_NM = 0.4
-SIGMA_NM = 0.055
+SIGMA_NM = 0.045
 DECAY_NM = {"A": 8.0, "B": 16.0}
 LEVEL = 0.2
 CORNER = 0.25
@@ -25,11 +25,11 @@ def ferroelectric(
     lattice_px: float = 16.0,
     displacement_px: float = 1.0,
     wall_cells: float = 1.0,
-    tilt_mrad: float = 8.0,
+    tilt_mrad: float = 6.0,
     thickness_nm: float = 20.0,
     brightness: float = 0.4,
     jitter_px: float = 0.05,
-    dose: float = 200.0,
+    dose: float = 400.0,
     seed: int = 0,
 ) -> tuple[AtomLatticeImage, pd.DataFrame]:
     """Perovskite [001] with domains of four polarizations, in a foil that is bent.

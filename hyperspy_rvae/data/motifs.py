@@ -27,6 +27,7 @@ def graphene_motifs(
     bond_px: float = 6.0,
     shift_px: float = 2.0,
     turn: float = np.pi,
+    log_scale: float = 0.0,
     jitter: float = 0.03,
     noise: float = 0.15,
     seed: int = 0,
@@ -50,6 +51,8 @@ def graphene_motifs(
         Shifts are uniform within plus and minus this, in pixels along x and along y.
     turn
         Angles are uniform within plus and minus this, in radians.
+    log_scale
+        Logarithms of the factors that enlarge windows are uniform within plus and minus this.
     jitter
         Standard deviation of the neighbours' places, in bonds.
     noise
@@ -63,27 +66,37 @@ def graphene_motifs(
         Shape ``(n, window, window)``, float32.
     truth
         Columns ``kind``; ``angle`` (radians, counter-clockwise as displayed); ``shift_x`` and
-        ``shift_y`` (pixels, right and down); ``symmetry`` (the kind looks the same after a turn by
-        2 pi over this).
+        ``shift_y`` (pixels, right and down); ``scale``; ``symmetry`` (the kind looks the same
+        after a turn by 2 pi over this).
     """
     rng = np.random.default_rng(seed)
     kind = rng.choice(np.asarray(kinds), n, p=shares)
     angle, (dx, dy) = rng.uniform(-turn, turn, n), rng.uniform(-shift_px, shift_px, (2, n))
+    scale = np.exp(np.random.default_rng([seed, 1]).uniform(-log_scale, log_scale, n))
+    reach = (0.75 * window + shift_px + bond_px) * np.exp(log_scale)
     windows = np.empty((n, window, window), dtype=np.float32)
     for name in kinds:
         places, heights = motif(name)
-        near = np.hypot(*places.T) * bond_px < 0.75 * window + shift_px + bond_px
+        near = np.hypot(*places.T) * bond_px < reach
         for rows in np.array_split(np.flatnonzero(kind == name), max(1, n // AT_ONCE)):
             moved = places[near] + rng.normal(0, jitter, (len(rows), near.sum(), 2))
             moved[:, 0] = places[0]
             cos, sin = np.cos(angle[rows])[:, None], np.sin(angle[rows])[:, None]
-            x = bond_px * (cos * moved[..., 0] + sin * moved[..., 1]) + dx[rows, None]
-            y = bond_px * (cos * moved[..., 1] - sin * moved[..., 0]) + dy[rows, None]
-            windows[rows] = _render(x, y, heights[near], window, COLUMN_WIDTH * bond_px)
+            bond = bond_px * scale[rows, None]
+            x = bond * (cos * moved[..., 0] + sin * moved[..., 1]) + dx[rows, None]
+            y = bond * (cos * moved[..., 1] - sin * moved[..., 0]) + dy[rows, None]
+            windows[rows] = _render(x, y, heights[near], window, COLUMN_WIDTH * bond)
     windows += rng.normal(0, noise, windows.shape).astype(np.float32)
     symmetry = [SYMMETRY[name] for name in kind]
     return windows, pd.DataFrame(
-        {"kind": kind, "angle": angle, "shift_x": dx, "shift_y": dy, "symmetry": symmetry}
+        {
+            "kind": kind,
+            "angle": angle,
+            "shift_x": dx,
+            "shift_y": dy,
+            "scale": scale,
+            "symmetry": symmetry,
+        }
     )
 
 
@@ -143,10 +156,10 @@ def _stone_wales(places: np.ndarray) -> np.ndarray:
 
 
 def _render(
-    x: np.ndarray, y: np.ndarray, heights: np.ndarray, window: int, sigma: float
+    x: np.ndarray, y: np.ndarray, heights: np.ndarray, window: int, sigma: np.ndarray
 ) -> np.ndarray:
-    """Round Gaussians at x and y, shape ``(n, m)``, in pixels from the middle."""
-    grid = np.arange(window) - (window - 1) / 2
+    """Round Gaussians at x and y, shape ``(n, m)``, in pixels from the middle; sigma ``(n, 1)``."""
+    grid, sigma = np.arange(window) - (window - 1) / 2, sigma[..., None]
     rows = heights[:, None] * np.exp(-((grid - y[..., None]) ** 2) / (2 * sigma**2))
     columns = np.exp(-((grid - x[..., None]) ** 2) / (2 * sigma**2))
     return rows.swapaxes(1, 2) @ columns

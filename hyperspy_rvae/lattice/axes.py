@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ import pandas as pd
 CLOSE = 1e-4
 PIXELS = {"px", "pix", "pixel", "pixels"}  # pint knows the typographer's, of 1/96 inch
 SPELLED = {"A": "angstrom"}  # an ampere, to pint
+MOST_AXES = 32  # NumPy arrays have no more
+LONGEST_UNIT = 40
+TOWER = re.compile(r"[\d)]\s*(\*\*|\^|[⁰¹²³⁴-⁹])")  # pint would work out 9**9**9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,11 +129,14 @@ def unit_factor(units: str, target: str) -> float:
     try:
         if {units, target} & PIXELS:
             raise ValueError("a pixel is no fixed length")
+        if any(len(text) > LONGEST_UNIT or TOWER.search(text) for text in (units, target)):
+            raise ValueError("they are not spelled like units")
         return float(registry.Quantity(1.0, units or None).to(target or None).magnitude)
-    except (pint.errors.PintError, AttributeError, TypeError, ValueError, AssertionError) as error:
+    except Exception as error:  # what is no unit fails in any way
         raise ValueError(
-            f"units {units or 'undefined'!r} cannot be converted to {target or 'undefined'!r}; "
-            "calibrate both signal axes in a unit of length, such as nm."
+            f"units {units or 'undefined'!r:.60} cannot be converted to "
+            f"{target or 'undefined'!r:.60}; calibrate both signal axes in a unit of "
+            "length, such as nm."
         ) from error
 
 
@@ -152,6 +159,12 @@ def unpack_axes(record: Mapping[str, Any]) -> list[Axis]:
     kinds = {"name": str, "units": str, "size": int, "count": int, "taken": bool}
     try:
         names = [field.name for field in dataclasses.fields(Axis)]
+        if any(not isinstance(record[name], list | tuple | np.ndarray) for name in names):
+            raise TypeError("they are no lists")
+        if any(np.iscomplexobj(record[name]) for name in names):
+            raise TypeError("they are complex")
+        if any(len(record[name]) > MOST_AXES for name in names):
+            raise ValueError(f"there are more than {MOST_AXES}")
         rows = zip(*(list(record[name]) for name in names), strict=True)
         axes = [
             Axis(

@@ -16,6 +16,9 @@ from scipy.spatial import cKDTree
 
 REQUIRED = ("frame", "x", "y", "sublattice")
 CLOSEST_PX = 1e-3
+MOST_ATOMS = 2**27  # a gigabyte a column
+MOST_COLUMNS = 1000
+MOST_FRAMES = 2**53  # beyond, not every whole number is a float
 AT_ONCE = 2**18  # atoms
 
 
@@ -134,10 +137,12 @@ def unpack(record: Mapping[str, Any], *, copy: bool = True) -> pd.DataFrame:
         If the record is not one that :func:`pack` makes, as in a damaged or foreign file.
     """
     try:
-        names = [str(name) for name in record["names"]]
+        names = _texts(record["names"], "names")
         stored = [record["columns"][f"column{place}"] for place in range(len(names))]
         ids = record["ids"] if "ids" in record else None
         _check_shapes(names, stored if ids is None else [*stored, ids])
+        for name in ("x", "y"):
+            stored[names.index(name)] = _filled(stored[names.index(name)], name)
         columns = {
             name: _labelled(np.asarray(values), record["labels"].get(f"column{place}"))
             for place, (name, values) in enumerate(zip(names, stored, strict=True))
@@ -157,23 +162,47 @@ def unpack(record: Mapping[str, Any], *, copy: bool = True) -> pd.DataFrame:
 
 def _check_shapes(names: list[str], stored: list[Any]) -> None:
     shapes = {np.shape(values) for values in stored}
-    if len(shapes) != 1 or len(shapes.pop()) != 1 or not set(REQUIRED) <= set(names):
+    if len(shapes) != 1 or len(next(iter(shapes))) != 1 or not set(REQUIRED) <= set(names):
         raise ValueError(
-            f"columns {names} are of shapes {[np.shape(values) for values in stored]}; needed are "
+            f"columns {names[:20]} are of shapes {sorted(shapes)[:5]}; needed are "
             f"{list(REQUIRED)}, all of one length"
+        )
+    if len(names) > MOST_COLUMNS or len(stored[0]) > MOST_ATOMS:
+        raise ValueError(
+            f"it declares {len(stored[0])} atoms and {len(names)} columns; at most {MOST_ATOMS} "
+            f"and {MOST_COLUMNS} can be read"
         )
     odd = [str(values.dtype) for values in stored if values.dtype.kind not in "biuf"]
     if odd:
         raise TypeError(f"columns are of the types {odd}, not numbers")
 
 
+def _filled(values: Any, name: str) -> np.ndarray:
+    """Read a lazy column; a file can declare any length and store nothing for it."""
+    if isinstance(values, np.ndarray):
+        return values
+    column = np.empty(values.shape, values.dtype)
+    for start in range(0, len(column), AT_ONCE):
+        part = np.asarray(values[start : start + AT_ONCE])
+        if len(part) == AT_ONCE and (part == part[0]).all():
+            raise ValueError(f"{AT_ONCE} atoms have the same {name}")
+        column[start : start + AT_ONCE] = part
+    return column
+
+
 def _labelled(values: np.ndarray, labels: Any) -> np.ndarray:
     if labels is None:
         return values
-    texts = np.asarray([str(label) for label in labels], dtype=object)
+    texts = np.asarray(_texts(labels, "labels"), dtype=object)
     if values.size and not 0 <= values.min() <= values.max() < len(texts):
         raise LookupError("codes without labels")
     return texts[values]
+
+
+def _texts(values: Any, what: str) -> list[str]:
+    if not isinstance(values, list | tuple):  # which a lazy array of any length is not
+        raise TypeError(f"its {what} are no list")
+    return [str(value) for value in values]
 
 
 def _plain_numbers(values: pd.Series) -> np.ndarray:
@@ -190,6 +219,12 @@ def settled(atoms: pd.DataFrame) -> np.ndarray:
     return atoms["converged"].to_numpy(dtype=bool)
 
 
+def settled_rows(atoms: pd.DataFrame) -> pd.DataFrame:
+    """Give the atoms that a fit has found; the table itself where these are all."""
+    good = settled(atoms)
+    return atoms if good.all() else atoms[good]
+
+
 def select_sublattice(table: pd.DataFrame, sublattice: str | None) -> pd.DataFrame:
     """Rows of one sublattice, or all rows for None.
 
@@ -204,12 +239,11 @@ def select_sublattice(table: pd.DataFrame, sublattice: str | None) -> pd.DataFra
         )
     if sublattice is None:
         return table
-    known = list(dict.fromkeys(table["sublattice"]))
-    if sublattice not in known:
-        raise ValueError(
-            f"there is no sublattice {sublattice!r}; the table has {', '.join(map(repr, known))}."
-        )
-    return table[table["sublattice"] == sublattice]
+    chosen = (table["sublattice"] == sublattice).to_numpy()
+    if not chosen.any():
+        known = ", ".join(map(repr, dict.fromkeys(table["sublattice"])))
+        raise ValueError(f"there is no sublattice {sublattice!r}; the table has {known}.")
+    return table if chosen.all() else table[chosen]
 
 
 def replace_sublattice(
@@ -295,6 +329,8 @@ def _check_numbers(table: pd.DataFrame) -> None:
     frame = table["frame"].to_numpy()
     if frame.dtype.kind not in "iu" and (frame != np.rint(frame)).any():
         raise ValueError("column frame must hold whole numbers, the flat navigation index.")
+    if len(frame) and max(-float(frame.min()), float(frame.max())) > MOST_FRAMES:
+        raise ValueError(f"column frame must hold whole numbers up to {MOST_FRAMES}.")
 
 
 def _twice(table: pd.DataFrame) -> np.ndarray:

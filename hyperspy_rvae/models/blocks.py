@@ -6,6 +6,7 @@ import pickle
 import sys
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import dask
@@ -16,6 +17,7 @@ from hyperspy_rvae.models.checks import check_rows
 from hyperspy_rvae.models.threads import alone
 
 _MESSAGE = 10_000_000  # bytes; a larger model is not sent with the graph
+_SAMPLE = 10_000  # subimages for scales and validation
 
 Encode = Callable[[np.ndarray, Any], tuple[np.ndarray, np.ndarray]]
 
@@ -32,12 +34,53 @@ def draw(X: Any, most: int | None, seed: int) -> Any:
 
     What belongs to them row by row, such as their labels, is drawn alike.
     """
-    rows = drawn(len(X), most, seed)
+    rows = None if most is None else drawn(len(X), most, seed)
     if rows is not None:
         if hasattr(X, "iloc"):  # a pandas object keeps its names
             return X.iloc[rows]
         X = (X if isinstance(X, da.Array) else np.asarray(X))[rows]
     return X.compute() if isinstance(X, da.Array) else X
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """Lazy subimages that are learned from a part at a time, and the numbers of a sample of them.
+
+    The context ``(n, c)`` is what belongs to each of them all.
+    """
+
+    X: da.Array
+    rows: np.ndarray
+    buffer: int
+    context: np.ndarray
+
+
+def to_learn(X: Any, most: int | None, buffer: int | None, seed: int) -> tuple[Any, Any]:
+    """Subimages in memory to learn from; or a sample of them, and lazily all that there are.
+
+    Parameters
+    ----------
+    X
+        Subimages.
+    most
+        How many of them to learn from; all if None.
+    buffer
+        How many of a dask array may be in memory at once; None for all.
+    seed
+        Of the draw.
+
+    Returns
+    -------
+    some, streamed
+        The subimages in memory, and None or a :class:`Streamed` still without context.
+    """
+    if buffer is None or not isinstance(X, da.Array):
+        return draw(X, most, seed), None
+    rows = drawn(len(X), most, seed)
+    X = X if rows is None else X[rows]
+    rows = drawn(len(X), min(buffer, _SAMPLE), seed)
+    rows = np.arange(len(X)) if rows is None else rows
+    return X[rows].compute(), Streamed(X, rows, buffer, np.empty((len(X), 0), np.float32))
 
 
 def draw_beside(name: str, given: Any, X: Any, most: int | None, seed: int) -> Any:
@@ -54,7 +97,7 @@ def encode(X: da.Array, condition: Any, encode_block: Encode, latents: int) -> d
     Parameters
     ----------
     X
-        Subimages, shape ``(n, height, width)`` or ``(n, height * width)``.
+        Subimages, shape ``(n, height, width)``, ``(n, channels, height, width)`` or flattened.
     condition
         None, or what belongs to each of them, shape ``(n,)`` or ``(n, k)``; of a dask array, blocks
         are computed with those of X.
@@ -73,7 +116,7 @@ def encode(X: da.Array, condition: Any, encode_block: Encode, latents: int) -> d
         _encode_block,
         "nl",
         X.rechunk(dict.fromkeys(range(1, X.ndim), -1)),
-        "nyx"[: X.ndim],
+        "nyxc"[: X.ndim],
         *beside,
         new_axes={"l": 2 * latents},
         dtype=np.float32,

@@ -13,20 +13,24 @@ from scipy.sparse import issparse
 
 SMALLEST_WINDOW = 5
 FEWEST_SUBIMAGES = 10
-INVARIANCES = ("rotation", "translation")
+INVARIANCES = ("rotation", "translation", "scale")
 DECODERS = ("steerable", "spatial")
 LARGEST_STEERABLE = 128
+LARGEST_PIXEL = 1e150  # whose square is a number, too
+_WIDEST_PRIOR = 1e4  # px
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
     """Refuse parameters of an estimator that have no meaning."""
     _check_count("latent_dim", parameters["latent_dim"])
+    _check_count("n_models", parameters["n_models"], "; 1 trains a single model")
     if parameters["batch_size"] is not None:
         _check_count("batch_size", parameters["batch_size"], "; None takes what suits the data")
     for name in ("epochs", "patience"):
         if parameters[name] is not None:
             _check_count(name, parameters[name], "; None trains as long as the data asks")
     check_share(parameters["max_subimages"])
+    _check_buffer(parameters["buffer_subimages"], parameters["decoder"])
     rate, beta = parameters["learning_rate"], parameters["beta"]
     fraction, seed = parameters["validation_fraction"], parameters["seed"]
     if not _is_real(rate) or not rate > 0:
@@ -34,7 +38,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     if not _is_real(beta) or not beta >= 0:
         raise ValueError(f"beta must be zero or a positive number, got {beta!r}; 1 is the ELBO")
     check_divergence(parameters)
-    check_classes(parameters["discrete_classes"], parameters["decoder"])
+    check_classes(parameters)
     if not _is_real(fraction) or not 0 <= fraction < 1:
         raise ValueError(
             f"validation_fraction must be at least 0 and below 1, got {fraction!r}; "
@@ -46,6 +50,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         raise ValueError(f"decoder must be one of {DECODERS}, got {parameters['decoder']!r}")
     check_invariances(parameters["invariances"])
     check_priors(parameters)
+    check_symmetry(parameters)
     choose_device(parameters["device"])
 
 
@@ -62,8 +67,9 @@ def check_divergence(parameters: Mapping[str, Any]) -> None:
         raise ValueError(f"free_bits must be a number of nats, from 0 on, got {free!r}; 0 is none")
 
 
-def check_classes(count: Any, decoder: str) -> None:
-    """Refuse a number of classes that has no meaning, or that the decoder has not."""
+def check_classes(parameters: Mapping[str, Any]) -> None:
+    """Refuse a number of classes that has no meaning, or what is not offered with classes."""
+    count, decoder = parameters["discrete_classes"], parameters["decoder"]
     if not _is_integer(count) or count < 0 or count == 1:
         raise ValueError(
             f"discrete_classes must be 0 for none, or a whole number from 2 on, got {count!r}"
@@ -72,6 +78,16 @@ def check_classes(count: Any, decoder: str) -> None:
         raise ValueError(
             f"discrete_classes={count} needs decoder='steerable', got {decoder!r}; the spatial "
             "decoder has no classes"
+        )
+    if count and parameters["n_models"] > 1:
+        raise ValueError(
+            f"discrete_classes={count} is for a single model, got "
+            f"n_models={parameters['n_models']}; leave out one of them"
+        )
+    if count and parameters["buffer_subimages"] is not None:
+        raise ValueError(
+            f"discrete_classes={count} is learned from subimages in memory; give max_subimages in "
+            "place of buffer_subimages"
         )
 
 
@@ -104,6 +120,20 @@ def check_share(most: int | None) -> None:
         )
 
 
+def _check_buffer(size: int | None, decoder: str) -> None:
+    if size is None:
+        return
+    if not (_is_integer(size) and size >= FEWEST_SUBIMAGES):
+        raise ValueError(
+            f"buffer_subimages must be a whole number, at least {FEWEST_SUBIMAGES}, got {size!r}; "
+            "tens of thousands are usual, and None learns from memory"
+        )
+    if decoder != "steerable":
+        raise ValueError(
+            f"buffer_subimages is for decoder='steerable', got {decoder!r}; take max_subimages"
+        )
+
+
 def check_invariances(invariances: Sequence[str]) -> None:
     """Refuse invariances that are unknown or named twice."""
     if isinstance(invariances, str) or not isinstance(invariances, Sequence):
@@ -122,24 +152,41 @@ def check_invariances(invariances: Sequence[str]) -> None:
 
 def check_priors(parameters: Mapping[str, Any]) -> None:
     """Refuse priors of a pose that has none, or of no width."""
-    for name, invariance, widest in (
-        ("rotation_prior", "rotation", math.pi),
-        ("translation_prior", "translation", math.inf),
+    for name, invariance, widest, unit in (
+        ("rotation_prior", "rotation", math.pi, "rad"),
+        ("translation_prior", "translation", _WIDEST_PRIOR, "px"),
     ):
         width = parameters[name]
         if width is None:
             continue
         if not _is_real(width) or not 0 < width <= widest:
-            most = f" up to {widest:.4g} rad" if math.isfinite(widest) else " of pixels"
             raise ValueError(
-                f"{name} must be None or a positive width{most}, got {width!r}; "
-                "it is the standard deviation about 0"
+                f"{name} must be None or a positive width up to {widest:.4g} {unit}, "
+                f"got {width!r}; it is the standard deviation about 0"
             )
         if invariance not in parameters["invariances"]:
             raise ValueError(
                 f"{name} needs {invariance!r} among the invariances, "
                 f"got {tuple(parameters['invariances'])}; add it, or leave the prior out"
             )
+
+
+def check_symmetry(parameters: Mapping[str, Any]) -> None:
+    """Refuse a symmetry of content that is no order, or of a model that can't tell angles by it."""
+    order = parameters["rotation_symmetry"]
+    if order is None:
+        return
+    if order != "auto" and not (_is_integer(order) and order >= 1):
+        raise ValueError(
+            f"rotation_symmetry must be None, 'auto' or a whole number from 1 on, got {order!r}; "
+            "3 gives angles modulo 120 degrees"
+        )
+    if "rotation" not in parameters["invariances"] or parameters["decoder"] != "steerable":
+        raise ValueError(
+            f"rotation_symmetry={order!r} needs 'rotation' among the invariances and the steerable "
+            f"decoder, got {tuple(parameters['invariances'])} and {parameters['decoder']!r}; leave "
+            "it out"
+        )
 
 
 def choose_device(device: str | None) -> torch.device:
@@ -153,15 +200,21 @@ def choose_device(device: str | None) -> torch.device:
     return torch.device(device or "cpu")
 
 
-def check_new_subimages(X: Any) -> tuple[np.ndarray, tuple[int, int]]:
-    """Subimages to learn from, ``(n, h, w)`` or flattened squares, and their window's shape.
+def check_new_subimages(X: Any) -> tuple[np.ndarray, tuple[int, int], int]:
+    """Subimages to learn from and their window's shape.
+
+    Parameters
+    ----------
+    X
+        Shape ``(n, h, w)``, ``(n, channels, h, w)`` or, flattened squares, ``(n, h * h)``.
 
     Returns
     -------
-    X, window
-        The array, flattened to ``(n, h * w)``, and ``(h, w)``.
+    X, window, channels
+        The array, flattened to ``(n, channels * h * w)``, ``(h, w)``, and how many channels.
     """
     X = _numeric("X", X)
+    channels = X.shape[1] if X.ndim == 4 else 1
     if X.ndim == 2:
         side = math.isqrt(X.shape[1])
         if side * side != X.shape[1]:
@@ -170,10 +223,10 @@ def check_new_subimages(X: Any) -> tuple[np.ndarray, tuple[int, int]]:
                 "give windows that are not square as (n, height, width)"
             )
         window = (side, side)
-    elif X.ndim == 3:
-        window = (X.shape[1], X.shape[2])
+    elif X.ndim in (3, 4) and channels:
+        window = (X.shape[-2], X.shape[-1])
     else:
-        raise ValueError(_wrong_dimensions(X.shape, "(n, height, width) or (n, height * width)"))
+        raise ValueError(_wrong_dimensions(X.shape))
     if min(window) < SMALLEST_WINDOW:
         raise ValueError(
             f"windows must be at least {SMALLEST_WINDOW} px high and wide, got {window}; a window "
@@ -185,12 +238,16 @@ def check_new_subimages(X: Any) -> tuple[np.ndarray, tuple[int, int]]:
             "hundreds are better: take more atoms or frames"
         )
     X = _finite("X", X).reshape(len(X), -1)
+    if max(-float(X.min()), float(X.max())) > LARGEST_PIXEL:
+        raise ValueError(
+            f"pixels must be at most {LARGEST_PIXEL:g}, got {max(X.max(), -X.min()):g}; scale them"
+        )
     if (X == X[0]).all() and (X != X[0, 0]).any():
         raise ValueError(
             f"the subimages must differ, got one window {len(X)} times; look at the positions "
             "that they were cut at"
         )
-    return X, window
+    return X, window, channels
 
 
 def check_decoder(decoder: str, window: tuple[int, int]) -> None:
@@ -202,20 +259,25 @@ def check_decoder(decoder: str, window: tuple[int, int]) -> None:
         )
 
 
-def check_subimages(X: Any, window: tuple[int, int]) -> np.ndarray:
-    """Subimages of a known window, flattened to ``(n, h * w)``."""
+def check_subimages(X: Any, window: tuple[int, int], channels: int) -> np.ndarray:
+    """Subimages of a known window, flattened to ``(n, channels * h * w)``."""
     X = _numeric("X", X)
-    check_window(X.shape, window)
-    return _finite("X", X).reshape(len(X), math.prod(window))
+    check_window(X.shape, window, channels)
+    return _finite("X", X).reshape(len(X), channels * math.prod(window))
 
 
-def check_window(shape: tuple[int, ...], window: tuple[int, int]) -> None:
-    """Refuse subimages of another shape than ``(n, *window)``, or the same flattened."""
-    if len(shape) not in (2, 3):
-        raise ValueError(_wrong_dimensions(shape, "(n, height, width) or (n, height * width)"))
-    if shape[1:] not in (window, (math.prod(window),)):
+def check_window(shape: tuple[int, ...], window: tuple[int, int], channels: int) -> None:
+    """Refuse subimages of another shape than ``(n, channels, *window)``.
+
+    They may be flattened, and a single channel needs no axis.
+    """
+    if len(shape) not in (2, 3, 4):
+        raise ValueError(_wrong_dimensions(shape))
+    whole = (channels, *window)
+    fitted = window if channels == 1 else whole
+    if shape[1:] not in (fitted, whole, (math.prod(whole),)):
         raise ValueError(
-            f"X has windows of shape {shape[1:]}, and the model was fitted to {window}; "
+            f"X has windows of shape {shape[1:]}, and the model was fitted to {fitted}; "
             "cut windows of that size, or fit a model to these"
         )
 
@@ -232,6 +294,9 @@ def check_latents(Z: Any, names: tuple[str, ...], classes: int = 0) -> np.ndarra
         Z = _finite("Z", Z.astype(np.float32))
     if classes and not np.isin(Z[:, names.index("class")], np.arange(classes)).all():
         raise ValueError(f"the column class of Z must hold whole numbers from 0 to {classes - 1}")
+    if "scale" in names and not (Z[:, names.index("scale")] > 0).all():
+        smallest = Z[:, names.index("scale")].min()
+        raise ValueError(f"scales in Z must be positive, got {smallest:g}; 1 is the usual size")
     return Z
 
 
@@ -259,8 +324,11 @@ def _finite(name: str, values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _wrong_dimensions(shape: tuple[int, ...], needed: str) -> str:
-    return f"X must be of shape {needed}, got {shape}; reshape it, one subimage to a row"
+def _wrong_dimensions(shape: tuple[int, ...]) -> str:
+    return (
+        "X must be of shape (n, height, width), (n, channels, height, width) or "
+        f"(n, height * width), got {shape}; reshape it, one subimage to a row"
+    )
 
 
 def _check_count(name: str, value: Any, otherwise: str = "") -> None:
@@ -275,4 +343,9 @@ def _is_integer(value: Any) -> bool:
 
 
 def _is_real(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False

@@ -25,6 +25,7 @@ class Configuration(NamedTuple):
     seed: int
     history: list[dict[str, float]]
     condition: Condition | None = None
+    channels: int = 1
     classes: Sequence[Label] = ()
 
 
@@ -34,7 +35,7 @@ def write(known: Configuration) -> str:
         "model": _MODEL,
         "version": _VERSION,
         "parameters": {name: _plain(value) for name, value in known.parameters.items()},
-        "window_shape": list(known.window),
+        "window_shape": [*([known.channels] if known.channels > 1 else []), *known.window],
         "seed": known.seed,
         "history": known.history,
     }
@@ -66,8 +67,13 @@ def read(text: str) -> Configuration:
     parameters, window, seed = found["parameters"], found["window_shape"], found["seed"]
     if not isinstance(parameters, dict):
         raise ValueError(_unread("its parameters must be an object"))
-    if not isinstance(window, list) or len(window) != 2 or not all(map(_is_side, window)):
-        raise ValueError(_unread(f"its window_shape must be two sizes, got {window!r:.60}"))
+    if not isinstance(window, list) or not _is_window(window):
+        raise ValueError(
+            _unread(
+                "its window_shape must be two sizes, after the number of channels where there are "
+                f"several, got {window!r:.60}"
+            )
+        )
     if type(seed) is not int:
         raise ValueError(_unread(f"its seed must be an integer, got {seed!r:.60}"))
     if not isinstance(found["history"], list) or not all(map(_is_record, found["history"])):
@@ -77,10 +83,12 @@ def read(text: str) -> Configuration:
         for name, value in parameters.items()
     }
     condition = conditions.restore(found["condition"]) if "condition" in found else None
+    *several, height, width = window
+    channels = several[0] if several else 1
     named = "classes" in found or parameters.get("discrete_classes")
     classes = _classes(found.get("classes"), parameters) if named else ()
-    sides = window[0], window[1]
-    return Configuration(parameters, sides, seed, found["history"], condition, classes)
+    told = condition, channels, classes
+    return Configuration(parameters, (height, width), seed, found["history"], *told)
 
 
 def _classes(found: Any, parameters: Mapping[str, Any]) -> Sequence[Label]:
@@ -98,13 +106,17 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-def _is_side(value: Any) -> bool:
-    return type(value) is int and value >= SMALLEST_WINDOW
+def _is_window(values: list[Any]) -> bool:
+    least = {2: (), 3: (2,)}.get(len(values))
+    return least is not None and all(
+        type(size) is int and size >= fewest
+        for size, fewest in zip(values, (*least, SMALLEST_WINDOW, SMALLEST_WINDOW), strict=True)
+    )
 
 
 def _is_record(value: Any) -> bool:
     return isinstance(value, dict) and all(
-        type(number) is float and math.isfinite(number) for number in value.values()
+        type(number) in (int, float) and math.isfinite(number) for number in value.values()
     )
 
 

@@ -54,6 +54,15 @@ class Plan:
         )
 
 
+def noise_record(noise_variance: Tensor, scale: Tensor) -> Record:
+    """Noise variance of each channel, on the input's scale; numbered where there are several."""
+    each = zip(noise_variance.tolist(), scale.tolist(), strict=True)
+    values = [s2 * unit**2 for s2, unit in each]
+    if len(values) == 1:
+        return {"noise_variance": values[0]}
+    return {f"noise_variance_{k}": value for k, value in enumerate(values, 1)}
+
+
 class Course:
     """How far a training has come, and when it winds down.
 

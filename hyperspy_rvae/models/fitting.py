@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 from torch import Generator
 
 from hyperspy_rvae.models import blocks, checks, conditions, scaling, training
-from hyperspy_rvae.models.checkpoint import open_checkpoint
+from hyperspy_rvae.models.blocks import Streamed
 from hyperspy_rvae.models.conditions import Condition
 from hyperspy_rvae.models.configuration import Configuration
 from hyperspy_rvae.models.course import Callback, Plan, Record
@@ -23,6 +22,7 @@ from hyperspy_rvae.models.nets import Network
 from hyperspy_rvae.models.steerable import runs, spectrum
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 from hyperspy_rvae.models.steerable.poses import largest_shift
+from hyperspy_rvae.models.steerable.streaming import Stream
 from hyperspy_rvae.models.threads import one_thread
 
 _MOST_LEFT = 0.25  # of the signal; more is worth a warning
@@ -32,7 +32,7 @@ _LEAST_SNR = 0.05  # below, the signal's variance is not known well enough
 
 @dataclass(frozen=True)
 class Task:
-    """What to learn, from pixels ``(n, h * w)`` and their context ``(n, c)``, and where.
+    """What to learn, from pixels ``(n, channels * h * w)`` and a context ``(n, c)``, and where.
 
     The context holds the codes of the condition, if there is one. Labels ``(n,)`` are indices into
     the names of the classes; without them, classes are found.
@@ -43,58 +43,58 @@ class Task:
     space: LatentSpace
     plan: Plan
     context: np.ndarray
-    condition: Condition | None
-    classes: np.ndarray
-    labels: np.ndarray | None
     device: torch.device
+    channels: int = 1
+    streamed: Streamed | None = None
+    condition: Condition | None = None
+    classes: np.ndarray = field(default_factory=lambda: np.arange(0))
+    labels: np.ndarray | None = None
 
     def learned(self, seed: int, history: list[Record]) -> Configuration:
         """Say what a model knows besides its parameters after this training."""
-        return Configuration({}, self.window, seed, history, self.condition, self.classes.tolist())
+        told = self.condition, self.channels, self.classes.tolist()
+        return Configuration({}, self.window, seed, history, *told)
 
 
-def prepare(
-    parameters: Mapping[str, Any],
-    X: Any,
-    y: Any,
-    condition: Any,
-    seed: int,
-    checkpoint: str | os.PathLike[str] | None,
-) -> Task:
+def prepare(parameters: Mapping[str, Any], X: Any, y: Any, condition: Any, seed: int) -> Task:
     """Task of an estimator with these parameters; what it is given is checked and drawn."""
-    most = parameters["max_subimages"]
+    most, count = parameters["max_subimages"], parameters["discrete_classes"]
     condition = blocks.draw_beside("condition", condition, X, most, seed)
     learned = None if condition is None else conditions.learn(condition)
-    classes, labels = learn_classes(
-        blocks.draw_beside("y", y, X, most, seed), parameters["discrete_classes"]
-    )
-    pixels, window = checks.check_new_subimages(blocks.draw(X, most, seed))
+    y = blocks.draw_beside("y", y, X, most, seed) if count else None
+    classes, labels = learn_classes(y, count)
+    some, streamed = blocks.to_learn(X, most, parameters["buffer_subimages"], seed)
+    pixels, window, channels = checks.check_new_subimages(some)
     checks.check_decoder(parameters["decoder"], window)
-    checks.check_enough(parameters["discrete_classes"], len(pixels))
-    context = conditions.codes(learned, condition, len(pixels))
-    data = {"subimages": pixels, "context": context}
-    if labels is not None:
-        data["labels"] = labels
-    elif len(classes) and checkpoint is not None:
-        raise ValueError(
-            "checkpoint is not offered for classes without labels, which take two trainings; leave "
-            "it out, or label some of the subimages"
-        )
-    kept = open_checkpoint(checkpoint, parameters, seed, window, data)
-    space, plan = LatentSpace.of(parameters), Plan.of(parameters, kept)
-    device = checks.choose_device(parameters["device"])
-    return Task(pixels, window, space, plan, context, learned, classes, labels, device)
+    checks.check_enough(count, len(pixels))
+    context = conditions.codes(learned, condition, len(streamed.X) if streamed else len(pixels))
+    if streamed:
+        streamed = replace(streamed, context=context)
+        context = context[streamed.rows]
+    return Task(
+        pixels,
+        window,
+        LatentSpace.of(parameters),
+        Plan.of(parameters),
+        context,
+        checks.choose_device(parameters["device"]),
+        channels,
+        streamed,
+        learned,
+        classes,
+        labels,
+    )
 
 
 def spatial(
     task: Task, generator: Generator, callback: Callback | None
 ) -> tuple[Network, list[Record]]:
     """Train an encoder of pose and content, and a spatial decoder."""
-    location, scale = scaling.location_and_scale(task.pixels)
-    network = Network(task.window, task.space, task.context.shape[1])
+    location, scale = scaling.by_channel(task.pixels, task.channels)
+    network = Network(task.window, task.space, task.context.shape[1], task.channels)
     network.start(generator)
-    network.location.fill_(location)
-    network.scale.fill_(scale)
+    network.location.copy_(torch.from_numpy(location))
+    network.scale.copy_(torch.from_numpy(scale))
     network.to(task.device)
     images = scaling.standardise(task.pixels, location, scale)
     context = torch.from_numpy(task.context).to(task.device)
@@ -107,24 +107,45 @@ def steerable(
     task: Task, generator: Generator, callback: Callback | None
 ) -> tuple[SteerableNetwork, list[Record]]:
     """Train networks of content alone; the pose is summed over."""
-    location, scale = scaling.location_and_scale(task.pixels)
+    location, scale = scaling.by_channel(task.pixels, task.channels)
     _doubt_window(task.window, task.space)
     images = scaling.standardise(task.pixels, location, scale)
-    found = spectrum.measure(images.reshape(-1, *task.window))
-    network = SteerableNetwork(task.window, task.space, found.band, task.context.shape[1])
+    found = spectrum.measure(images.reshape(-1, task.channels, *task.window))
+    network = SteerableNetwork(
+        task.window, task.space, found.band, task.context.shape[1], task.channels
+    )
     network.start(generator)
-    network.location.fill_(location)
-    network.scale.fill_(scale)
+    network.location.copy_(torch.from_numpy(location))
+    network.scale.copy_(torch.from_numpy(scale))
     network.to(task.device)
     support = network.seen(torch.from_numpy(images)).to(task.device)
     context = torch.from_numpy(task.context).to(task.device)
     snr = found.signal / found.noise
     labels = None if task.labels is None else torch.from_numpy(task.labels).to(task.device)
-    with one_thread():
-        history = runs.train(network, support, context, task.plan, snr, generator, callback, labels)
+    stream = _stream(task, network)
+    try:
+        with one_thread():
+            history = runs.train(
+                network, support, context, task.plan, snr, generator, callback, labels, stream
+            )
+    finally:
+        if stream is not None:
+            stream.close()
     if task.plan.epochs is None:
-        _doubt(float(network.noise_variance), found, task.space.content)
+        _doubt(float(network.noise_variance.mean()), found, task.space.content)
     return network, history
+
+
+def _stream(task: Task, network: SteerableNetwork) -> Stream | None:
+    if task.streamed is None:
+        return None
+    location, scale = network.location.numpy(force=True), network.scale.numpy(force=True)
+
+    def prepare(windows: np.ndarray) -> torch.Tensor:
+        pixels = checks.check_subimages(windows, task.window, task.channels)
+        return network.seen(torch.from_numpy(scaling.standardise(pixels, location, scale)))
+
+    return Stream(task.streamed, prepare)
 
 
 def _doubt_window(window: tuple[int, int], space: LatentSpace) -> None:

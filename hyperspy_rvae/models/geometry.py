@@ -29,11 +29,14 @@ def pixel_grid(height: int, width: int) -> Tensor:
     return torch.stack([x.repeat(height), y.repeat_interleave(width)], 1)
 
 
-def canonical_frame(angle: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+def canonical_frame(
+    angle: Tensor, shift: Tensor, scale: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Map from a window's pixels to the frame of its content.
 
-    Content that is turned by ``angle`` about its origin and then displaced by ``shift`` shows at
-    the pixel ``p`` what it has at ``R(-angle) (p - shift)`` (Bepler et al., NeurIPS 2019).
+    Content that is enlarged by ``scale`` and turned by ``angle`` about its origin, and then
+    displaced by ``shift``, shows at the pixel ``p`` what it has at ``R(-angle) (p - shift) /
+    scale`` (Bepler et al., NeurIPS 2019).
 
     Parameters
     ----------
@@ -41,6 +44,8 @@ def canonical_frame(angle: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         Shape ``(n,)``.
     shift
         Shape ``(n, 2)``.
+    scale
+        Shape ``(n,)``; one if not given.
 
     Returns
     -------
@@ -49,6 +54,8 @@ def canonical_frame(angle: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
     """
     cos, sin = torch.cos(angle), torch.sin(angle)
     turn = torch.stack([torch.stack([cos, -sin], -1), torch.stack([sin, cos], -1)], -2)
+    if scale is not None:
+        turn = turn / scale[:, None, None]
     return turn, -(turn @ shift[:, :, None]).squeeze(-1)
 
 

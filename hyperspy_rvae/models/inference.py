@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from copy import deepcopy
+from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from hyperspy_rvae.models.divergence import BOUND
 from hyperspy_rvae.models.nets import Network
-from hyperspy_rvae.models.scaling import standardise
-from hyperspy_rvae.models.steerable import runs as steerable
+from hyperspy_rvae.models.scaling import restore, standardise
+from hyperspy_rvae.models.steerable import runs
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 from hyperspy_rvae.models.threads import share
 from hyperspy_rvae.models.training import validate
 
 AnyNetwork = Network | SteerableNetwork
+T = TypeVar("T", bound=nn.Module)
 
 _ENCODED_AT_ONCE = 512
 _DECODED_AT_ONCE = 32  # their hidden layers stay in the cache
@@ -33,7 +36,7 @@ def encode(
     What the networks are given beside them is the context ``(n, c)``.
     """
     network = _on(network, device)
-    location, scale = float(network.location), float(network.scale)
+    location, scale = _units(network)
     mean = np.empty((len(pixels), len(network.space.names)), np.float32)
     std = np.empty_like(mean)
 
@@ -52,17 +55,35 @@ def decode(
 ) -> np.ndarray:
     """Pixels ``(n, p)`` on the input's scale, of latents ``(n, latents)``."""
     network = _on(network, device)
-    location, scale = float(network.location), float(network.scale)
-    pixels = np.empty((len(values), math.prod(network.window)), np.float32)
+    location, scale = _units(network)
+    pixels = np.empty((len(values), network.channels * math.prod(network.window)), np.float32)
 
     @torch.inference_mode()
     def part(rows: slice) -> None:
         latents, given = (torch.from_numpy(part[rows]).to(device) for part in (values, context))
         decoded = network.decode(latents, given).numpy(force=True)
-        pixels[rows] = decoded.astype(np.float64) * scale + location
+        pixels[rows] = restore(decoded, location, scale)
 
     share(part, _slices(len(values), _DECODED_AT_ONCE))
     return pixels
+
+
+def symmetry(
+    network: SteerableNetwork, values: np.ndarray, context: np.ndarray, device: torch.device
+) -> np.ndarray:
+    """Order ``(n,)`` of the rotational symmetry of the content of latents ``(n, latents)``."""
+    on = _on(network, device)
+    orders = np.empty(len(values), np.int64)
+
+    @torch.inference_mode()
+    def part(rows: slice) -> None:
+        latents, given = (torch.from_numpy(part[rows]).to(device) for part in (values, context))
+        given = torch.cat([on.space.class_of(latents), given], 1)
+        b = on.draw(on.space.split(latents).content, given)
+        orders[rows] = on.symmetries(b).order.numpy(force=True)
+
+    share(part, _slices(len(values), _ENCODED_AT_ONCE))
+    return orders
 
 
 def evidence(
@@ -70,11 +91,11 @@ def evidence(
 ) -> float:
     """Mean evidence lower bound of pixels ``(n, p)`` in nats, on the input's scale."""
     network = _on(network, device)
-    standard = standardise(pixels, float(network.location), float(network.scale))
+    standard = standardise(pixels, *_units(network))
     images, given = torch.from_numpy(standard).to(device), torch.from_numpy(context).to(device)
     if isinstance(network, SteerableNetwork):
         seen, codes = network.seen(images), network.codes()
-        return -steerable.validate(network, seen, given, BOUND, _SEED, codes)
+        return -runs.validate(network, seen, given, BOUND, _SEED, codes)
     return -validate(network, images, given, BOUND, seed=_SEED)
 
 
@@ -100,10 +121,14 @@ def measure_spread(
     network.spread.copy_(torch.from_numpy(spread))
 
 
+def _units(network: AnyNetwork) -> tuple[np.ndarray, np.ndarray]:
+    return network.location.numpy(force=True), network.scale.numpy(force=True)
+
+
 def _slices(count: int, size: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, count, size)]
 
 
-def _on(network: AnyNetwork, device: torch.device) -> AnyNetwork:
+def _on(network: T, device: torch.device) -> T:
     # The model's own network stays where it is: other threads may be at work with it.
     return network if device.type == "cpu" else deepcopy(network).to(device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -12,13 +12,14 @@ from torch import Tensor
 
 
 class Latents(NamedTuple):
-    """Continuous latents by what they do: angle ``(n,)``, shift ``(n, 2)``, content ``(n, k)``.
+    """Continuous latents: angle and scale ``(n,)``, shift ``(n, 2)``, content ``(n, k)``.
 
-    Without the invariance, angle and shift are zero.
+    Without the invariance, angle and shift are zero, and scale is one.
     """
 
     angle: Tensor
     shift: Tensor
+    scale: Tensor
     content: Tensor
 
 
@@ -40,19 +41,23 @@ class LatentSpace:
     content: int
     rotation: bool
     translation: bool
+    scale: bool = False
     prior: PosePrior = PosePrior()
+    symmetry: int | Literal["auto"] = 1  # of content, modulo which angles are told
     classes: int = 0
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> LatentSpace:
         """Take the latents out of an estimator's parameters."""
-        invariances = parameters["invariances"]
+        invariances, order = parameters["invariances"], parameters["rotation_symmetry"] or 1
         widths = (parameters["rotation_prior"], parameters["translation_prior"])
         return cls(
             int(parameters["latent_dim"]),
             "rotation" in invariances,
             "translation" in invariances,
+            "scale" in invariances,
             PosePrior(*(None if width is None else float(width) for width in widths)),
+            "auto" if order == "auto" else int(order),
             int(parameters["discrete_classes"]),
         )
 
@@ -65,13 +70,19 @@ class LatentSpace:
     def names(self) -> tuple[str, ...]:
         """Names in the order of the columns."""
         pose = ("angle",) * self.rotation + ("shift_x", "shift_y") * self.translation
+        pose += ("scale",) * self.scale
         content = tuple(f"z{k}" for k in range(1, self.content + 1))
         return pose + content + ("class", "class_probability") * bool(self.classes)
 
     @property
     def widths(self) -> list[int]:
-        """How many columns angle, shift and content take."""
-        return [int(self.rotation), 2 * self.translation, self.content]
+        """How many columns angle, shift, scale and content take."""
+        return [int(self.rotation), 2 * self.translation, int(self.scale), self.content]
+
+    @property
+    def at_rest(self) -> np.ndarray:
+        """Latents of content that is neither turned nor shifted nor scaled, and itself zero."""
+        return np.array([float(name == "scale") for name in self.names], np.float32)
 
     def is_content(self) -> np.ndarray:
         """Whether each column is one of the content's."""
@@ -79,12 +90,14 @@ class LatentSpace:
 
     def split(self, values: Tensor) -> Latents:
         """Take the columns apart."""
-        angle, shift, content = values[:, : sum(self.widths)].split(self.widths, -1)
+        angle, shift, scale, content = values[:, : sum(self.widths)].split(self.widths, -1)
         if not self.rotation:
             angle = values.new_zeros(len(values), 1)
         if not self.translation:
             shift = values.new_zeros(len(values), 2)
-        return Latents(angle.squeeze(-1), shift, content)
+        if not self.scale:
+            scale = values.new_ones(len(values), 1)
+        return Latents(angle.squeeze(-1), shift, scale.squeeze(-1), content)
 
     def class_of(self, values: Tensor) -> Tensor:
         """Class of each row as a unit vector, ``(n, classes)``."""
@@ -94,6 +107,6 @@ class LatentSpace:
 
     def join(self, latents: Latents) -> Tensor:
         """Put the continuous columns together, those that the model has."""
-        parts = [latents.angle[:, None], latents.shift, latents.content]
-        present = [self.rotation, self.translation, True]
+        parts = [latents.angle[:, None], latents.shift, latents.scale[:, None], latents.content]
+        present = [self.rotation, self.translation, self.scale, True]
         return torch.cat([part for part, here in zip(parts, present, strict=True) if here], -1)

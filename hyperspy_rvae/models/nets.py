@@ -15,6 +15,8 @@ from hyperspy_rvae.models.latents import Latents, LatentSpace
 HIDDEN = 128
 _LOG_VARIANCES = (-12.0, 4.0)
 _FIRST_LOG_VARIANCE = -2.0
+_SCALE_STEP = 0.1  # of a scale, where content changes by one
+_SMALLEST_SCALE = 0.2
 _EDGES = (2.0, 6.0)  # steepness of the decoder's first units, per half a window
 
 
@@ -31,16 +33,20 @@ class Encoder(nn.Module):
     orders: Tensor
     back: Tensor
 
-    def __init__(self, height: int, width: int, space: LatentSpace, context: int) -> None:
+    def __init__(
+        self, height: int, width: int, space: LatentSpace, context: int, channels: int = 1
+    ) -> None:
         super().__init__()
         self.space = space
         self.vectors = space.rotation + space.translation
-        outputs = 2 * self.vectors + space.content + len(space.names)
-        self.first = skip_init(nn.Linear, height * width, HIDDEN)
+        outputs = 2 * self.vectors + space.scale + space.content + len(space.names)
+        self.first = skip_init(nn.Linear, channels * height * width, HIDDEN)
         self.second = skip_init(nn.Linear, HIDDEN + context, HIDDEN)
         self.last = skip_init(nn.Linear, HIDDEN, outputs)
         turns = slice(None) if space.turns_freely else slice(1)
         orders, back = exact_turns(height, width)
+        starts = torch.arange(channels).repeat_interleave(height * width) * (height * width)
+        orders = orders.repeat(1, channels) + starts
         self.register_buffer("orders", orders[turns], persistent=False)
         self.register_buffer("back", back[turns], persistent=False)
 
@@ -56,7 +62,8 @@ class Encoder(nn.Module):
         given = context[:, None].expand(-1, len(self.orders), -1)
         hidden = torch.cat([hidden, given], -1)
         outputs = self.last(torch.tanh(self.second(hidden)))
-        widths = [2 * self.vectors, self.space.content, len(self.space.names)]
+        plain = self.space.scale + self.space.content
+        widths = [2 * self.vectors, plain, len(self.space.names)]
         vectors, content, log_variance = outputs.split(widths, -1)
         mean = self._mean(vectors.unflatten(-1, (self.vectors, 2)), content.mean(1))
         return mean, torch.exp(0.5 * self._log_variance(log_variance).clamp(*_LOG_VARIANCES))
@@ -66,17 +73,20 @@ class Encoder(nn.Module):
         none = vectors.new_zeros(len(vectors), 1, 2)
         direction = vectors[:, :1] if self.space.rotation else none
         shift = vectors[:, -1:] if self.space.translation else none
-        return self.space.join(Latents(vector_angle(direction)[:, 0], shift[:, 0], content))
+        angle = vector_angle(direction)[:, 0]
+        growth, content = content.split([int(self.space.scale), self.space.content], 1)
+        scale = 1 + _SCALE_STEP * growth.sum(1)
+        return self.space.join(Latents(angle, shift[:, 0], scale, content))
 
     def _log_variance(self, outputs: Tensor) -> Tensor:
-        angle, shift, content = outputs.split(self.space.widths, -1)
+        angle, shift, scale, content = outputs.split(self.space.widths, -1)
         if self.space.translation:  # a quarter turn exchanges x and y
             shift = torch.einsum("kij,nkj->nki", self.back.abs(), shift)
-        return torch.cat([angle, shift, content], -1).mean(1)
+        return torch.cat([angle, shift, scale, content], -1).mean(1)
 
 
 class SpatialDecoder(nn.Module):
-    """Value of one pixel from where it lies in the content's frame and what the content is.
+    """Values of one pixel from where it lies in the content's frame and what the content is.
 
     Two layers of 128 units (tanh), as in Bepler et al. (2019). The pose acts on the weights of
     the first layer, one small matrix per window, and not on each pixel's position. In training
@@ -85,13 +95,13 @@ class SpatialDecoder(nn.Module):
 
     pixels: Tensor
 
-    def __init__(self, height: int, width: int, inputs: int) -> None:
+    def __init__(self, height: int, width: int, inputs: int, channels: int = 1) -> None:
         super().__init__()
         self.reach = max(height, width) / 2
         self.position = skip_init(nn.Linear, 2, HIDDEN)
         self.content = skip_init(nn.Linear, inputs, HIDDEN, bias=False)
         self.second = skip_init(nn.Linear, HIDDEN, HIDDEN)
-        self.last = skip_init(nn.Linear, HIDDEN, 1)
+        self.last = skip_init(nn.Linear, HIDDEN, channels)
         self.register_buffer("pixels", pixel_grid(height, width), persistent=False)
 
     def start(self, generator: Generator) -> None:
@@ -107,8 +117,9 @@ class SpatialDecoder(nn.Module):
             self.position.bias.copy_(-(edges * place).sum(1))
 
     def forward(self, latents: Latents, context: Tensor) -> Tensor:
-        """Pixels ``(n, p)``."""
-        turn, offset = canonical_frame(latents.angle, latents.shift / self.reach)
+        """Pixels ``(n, C * p)``, channel by channel."""
+        scale = latents.scale.clamp(min=_SMALLEST_SCALE)
+        turn, offset = canonical_frame(latents.angle, latents.shift / self.reach, scale)
         weight = self.position.weight @ turn
         bias = self.position(offset) + self.content(torch.cat([latents.content, context], -1))
         pixels = (self.pixels / self.reach).expand(len(turn), -1, -1)
@@ -120,15 +131,15 @@ class SpatialDecoder(nn.Module):
             with torch.autocast("cpu", torch.bfloat16):  # positions need more digits, units do not
                 hidden = self.second(hidden.to(torch.bfloat16).tanh_()).tanh_()
                 shown = self.last(hidden).float()
-        return shown.view(len(turn), -1)
+        return shown.view(len(turn), -1, shown.shape[-1]).mT.flatten(1)
 
 
 class Network(nn.Module):
     """Encoder and decoder, and the numbers learned beside them, each of one dimension.
 
-    ``location`` and ``scale`` standardise the pixels, ``noise_variance`` is that of a
-    standardised pixel, and ``spread`` says how far the latents reach. Encoder and decoder are
-    given a ``context`` ``(n, c)`` of so many numbers, or none.
+    ``location`` and ``scale`` standardise the pixels of each channel, ``noise_variance`` is that
+    of a standardised pixel, and ``spread`` says how far the latents reach. Encoder and decoder
+    are given a ``context`` ``(n, c)`` of so many numbers, or none.
     """
 
     location: Tensor
@@ -136,15 +147,17 @@ class Network(nn.Module):
     noise_variance: Tensor
     spread: Tensor
 
-    def __init__(self, window: tuple[int, int], space: LatentSpace, context: int = 0) -> None:
+    def __init__(
+        self, window: tuple[int, int], space: LatentSpace, context: int = 0, channels: int = 1
+    ) -> None:
         super().__init__()
-        self.window, self.space, self.context = window, space, context
-        self.encoder = Encoder(*window, space, context)
-        self.decoder = SpatialDecoder(*window, space.content + context)
+        self.window, self.space, self.context, self.channels = window, space, context, channels
+        self.encoder = Encoder(*window, space, context, channels)
+        self.decoder = SpatialDecoder(*window, space.content + context, channels)
         # A faint contrast on a high pedestal needs double precision.
-        self.register_buffer("location", torch.zeros(1, dtype=torch.float64))
-        self.register_buffer("scale", torch.ones(1, dtype=torch.float64))
-        self.register_buffer("noise_variance", torch.ones(1))
+        self.register_buffer("location", torch.zeros(channels, dtype=torch.float64))
+        self.register_buffer("scale", torch.ones(channels, dtype=torch.float64))
+        self.register_buffer("noise_variance", torch.ones(channels))
         self.register_buffer("spread", torch.ones(len(space.names)))
 
     def start(self, generator: Generator) -> None:

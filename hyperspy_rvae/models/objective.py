@@ -14,13 +14,17 @@ from hyperspy_rvae.models.geometry import log_wrapped_normal
 from hyperspy_rvae.models.nets import Network
 
 SHIFT_PRIOR = 0.05  # standard deviation, of the window's shorter side: 0.1 of half a window
+SCALE_PRIOR = 0.1  # standard deviation, about 1
 _NARROW = 0.7  # rad; below, a wrapped normal's tails do not meet; above, its series is short
 _TERMS = 24
 _NODES = 32  # of Gauss-Hermite quadrature
 
 
 class Bound(NamedTuple):
-    """What the bound is made of, each ``(n,)``, divergences of the content ``(n, k)``."""
+    """What the bound is made of, each ``(n,)``.
+
+    The errors are those of each channel, ``(n, C)``, and divergences of the content ``(n, k)``.
+    """
 
     squared_error: Tensor
     reconstruction: Tensor
@@ -80,19 +84,20 @@ def gaussian_nll(squared_error: Tensor, noise_variance: Tensor, pixels: int) -> 
     Parameters
     ----------
     squared_error
-        Sum over each window's ``pixels``, shape ``(n,)``.
+        Sum over each window's ``pixels``, shape ``(n, channels)``.
     noise_variance
-        Of one pixel.
+        Of one pixel, shape ``(channels,)``.
     """
     normaliser = pixels * torch.log(2 * math.pi * noise_variance)
-    return 0.5 * (squared_error / noise_variance + normaliser)
+    return (0.5 * (squared_error / noise_variance + normaliser)).sum(-1)
 
 
 def divergence(network: Network, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
     """Divergence of the posteriors from the prior: of the pose ``(n,)``, the content ``(n, k)``.
 
     The prior of the angle is uniform and that of a shift a normal of ``SHIFT_PRIOR`` windows,
-    unless the network's space has others; that of the content is a unit normal.
+    unless the network's space has others; that of a scale is a normal of ``SCALE_PRIOR`` about 1,
+    and that of the content a unit normal.
     """
     space = network.space
     means, stds = space.split(mean), space.split(std)
@@ -102,6 +107,8 @@ def divergence(network: Network, mean: Tensor, std: Tensor) -> tuple[Tensor, Ten
     if space.translation:
         prior = space.prior.shift or SHIFT_PRIOR * min(network.window)
         pose = pose + kl_normal(means.shift, stds.shift, prior).sum(-1)
+    if space.scale:
+        pose = pose + kl_normal(means.scale - 1, stds.scale, SCALE_PRIOR)
     return pose, kl_normal(means.content, stds.content)
 
 
@@ -110,7 +117,7 @@ def _turn_divergence(mean: Tensor, std: Tensor, prior_std: float | None) -> Tens
 
 
 def bound(network: Network, pixels: Tensor, context: Tensor, generator: Generator) -> Bound:
-    """Negative evidence lower bound of standardised pixels ``(n, p)``, by one draw of the latents.
+    """Negative evidence lower bound of standardised pixels, by one draw of the latents.
 
     Kingma and Welling (2014), with the reparameterised posterior; the noise is drawn on the CPU,
     so that it is the same on every device.
@@ -118,6 +125,7 @@ def bound(network: Network, pixels: Tensor, context: Tensor, generator: Generato
     mean, std = network.encode(pixels, context)
     noise = torch.randn(mean.shape, generator=generator).to(mean.device)
     shown = network.decode(mean + std * noise, context)
-    squared_error = (shown - pixels).square().sum(-1)
-    reconstruction = gaussian_nll(squared_error, network.noise_variance, pixels.shape[-1])
+    square = (shown - pixels).square().unflatten(1, (network.channels, -1))
+    squared_error = square.sum(-1)
+    reconstruction = gaussian_nll(squared_error, network.noise_variance, square.shape[-1])
     return Bound(squared_error.detach(), reconstruction, *divergence(network, mean, std))

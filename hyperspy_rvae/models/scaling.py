@@ -39,11 +39,34 @@ def location_and_scale(pixels: np.ndarray) -> tuple[float, float]:
     return centre, scale
 
 
-def standardise(pixels: np.ndarray, location: float, scale: float) -> np.ndarray:
-    """Pixels in scales from the location, as float32."""
+def by_channel(pixels: np.ndarray, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Location and scale of each channel, ``(C,)``, of pixels ``(n, C * p)``."""
+    if channels == 1:
+        found = [location_and_scale(pixels)]
+    else:
+        found = []
+        for k, part in enumerate(np.split(pixels, channels, axis=1)):
+            try:
+                found.append(location_and_scale(part))
+            except ValueError as error:
+                raise ValueError(f"channel {k}: {error}; or leave that channel out") from error
+    location, scale = np.array(found).T
+    return location, scale
+
+
+def standardise(pixels: np.ndarray, location: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Pixels ``(n, C * p)`` in scales from the location of their channel, as float32."""
     result = np.empty(pixels.shape, np.float32)
+    each = pixels.shape[1] // len(location)
+    location, scale = location.repeat(each), scale.repeat(each)
     for start in range(0, len(pixels), _BLOCK):
         block = slice(start, start + _BLOCK)
         values = (pixels[block].astype(np.float64) - location) / scale
         result[block] = values.clip(-_FARTHEST, _FARTHEST)
     return result
+
+
+def restore(standard: np.ndarray, location: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Undo `standardise`, but for what was drawn in."""
+    each = standard.shape[1] // len(location)
+    return standard.astype(np.float64) * scale.repeat(each) + location.repeat(each)

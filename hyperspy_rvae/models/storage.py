@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,16 @@ import numpy as np
 import torch
 
 from hyperspy_rvae.models import checks, torch_files
+from hyperspy_rvae.models.alignment import Alignment
+from hyperspy_rvae.models.ensemble import Others
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace
 from hyperspy_rvae.models.nets import HIDDEN, Network
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 
-_MOST_NUMBERS = 2**28  # 1 GB; far above any window that a subimage could have
+_MOST_NUMBERS = 2**26  # 256 MB; far above any window that a subimage could have
 _LOWEST_BAND = 0.1  # radians per pixel
+_MOST_CELLS = 1000
 _FILE_KEYS = {"configuration", "weights"}
 _MODEL_FILE = "a file that RVAE.save wrote"
 
@@ -28,14 +31,49 @@ def to_arrays(network: AnyNetwork) -> dict[str, np.ndarray]:
     return {name: value.numpy(force=True).copy() for name, value in network.state_dict().items()}
 
 
+def ensemble_to_arrays(first: AnyNetwork, others: Others) -> dict[str, np.ndarray]:
+    """Weights of all models by name; those of all but the first start with ``models.1.`` etc."""
+    named = to_arrays(first)
+    for k, (network, alignment) in enumerate(others, 1):
+        named |= {f"models.{k}.{name}": value for name, value in to_arrays(network).items()}
+        aligning = alignment._asdict().items()
+        named |= {f"models.{k}.alignment.{name}": value for name, value in aligning}
+    return named
+
+
+def ensemble_from_arrays(
+    build: Callable[[Mapping[str, Any]], AnyNetwork], count: int, weights: Mapping[str, Any]
+) -> tuple[AnyNetwork, Others]:
+    """Networks that `build` makes of their weights, as many as there should be.
+
+    Raises
+    ------
+    ValueError
+        As for `from_arrays`, or if the alignments don't fit.
+    """
+    first = build({name: value for name, value in weights.items() if not _models(name, 1, count)})
+    others: Others = []
+    for k in range(1, count):
+        start = f"models.{k}."
+        own = {name[len(start) :]: weights[name] for name in weights if _models(name, k, k + 1)}
+        aligning = {
+            name.removeprefix("alignment."): own.pop(name)
+            for name in list(own)
+            if name.startswith("alignment.")
+        }
+        others.append((build(own), _alignment(aligning, first.space.content)))
+    return first, others
+
+
 def from_arrays(
     decoder: str,
     window: tuple[int, int],
     space: LatentSpace,
-    condition: int,
+    context: int,
+    channels: int,
     weights: Mapping[str, Any],
 ) -> AnyNetwork:
-    """Network of that decoder, window, latents and width of the condition, with these weights.
+    """Network of that decoder, window, latents, context's width and channels, with these weights.
 
     Raises
     ------
@@ -43,27 +81,34 @@ def from_arrays(
         If a weight is missing, too many, of another shape or not finite. What is allocated is of
         the size of the weights, whatever the configuration asks for.
     """
+    if not isinstance(weights, Mapping):
+        raise ValueError(_unfit(f"they must be arrays by name, got {weights!r:.40}"))
     network: AnyNetwork
     if decoder == "steerable":
-        network = _steerable(window, space, condition, weights)
+        network = _steerable(window, space, context, channels, weights)
     else:
         _check_sizes(
             {
-                "encoder.first.weight": (HIDDEN, math.prod(window)),
-                "encoder.second.weight": (HIDDEN, HIDDEN + condition),
-                "decoder.content.weight": (HIDDEN, space.content + condition),
+                "encoder.first.weight": (HIDDEN, channels * math.prod(window)),
+                "encoder.second.weight": (HIDDEN, HIDDEN + context),
+                "decoder.content.weight": (HIDDEN, space.content + context),
             },
             weights,
         )
-        network = Network(window, space, condition)
+        network = Network(window, space, context, channels)
     expected = network.state_dict()
     if set(weights) != set(expected):
         odd = sorted(map(str, set(weights) ^ set(expected)))
         raise ValueError(_unfit(f"missing or unknown weights: {', '.join(odd[:5])}"))
     state = {name: _tensor(name, weights[name], like) for name, like in expected.items()}
-    for name in {"scale", "noise_variance", "gain", "inflation"} & set(state):
+    for name in {"scale", "noise_variance", "gain", "inflation", "unit"} & set(state):
         if not bool((state[name] > 0).all()):
             raise ValueError(_unfit(f"{name} must be positive, got {state[name].tolist()}"))
+    for name in ("location", "scale"):
+        if float(state[name].abs()) > checks.LARGEST_PIXEL:
+            raise ValueError(
+                _unfit(f"{name} must be at most {checks.LARGEST_PIXEL:g}, as pixels are")
+            )
     network.load_state_dict(state)
     return network.eval()
 
@@ -97,12 +142,17 @@ def read_file(path: str | os.PathLike[str]) -> tuple[str, dict[str, np.ndarray]]
 
 
 def _steerable(
-    window: tuple[int, int], space: LatentSpace, condition: int, weights: Mapping[str, Any]
+    window: tuple[int, int],
+    space: LatentSpace,
+    condition: int,
+    channels: int,
+    weights: Mapping[str, Any],
 ) -> SteerableNetwork:
     _check_sizes(
         {
             "encoder.third.weight": (HIDDEN, HIDDEN + space.classes + condition),
             "decoder.0.weight": (HIDDEN, space.content + space.classes + condition),
+            "gain": (channels,),
         },
         weights,
     )
@@ -116,7 +166,40 @@ def _steerable(
         raise ValueError(_unfit(f"sides must be {window}, got {sides.tolist()}"))
     if not _LOWEST_BAND <= band <= math.pi:
         raise ValueError(_unfit(f"band must be between {_LOWEST_BAND} and pi, got {band}"))
-    return SteerableNetwork(window, space, band, condition)
+    return SteerableNetwork(window, space, band, condition, channels)
+
+
+def _models(name: Any, first: int, end: int) -> bool:
+    # Whether a weight belongs to one of these models.
+    start, _, rest = str(name).removeprefix("models.").partition(".")
+    number = int(start) if start.isdecimal() and len(start) < 9 else -1
+    return str(name) == f"models.{number}.{rest}" and first <= number < end
+
+
+def _alignment(given: Mapping[str, Any], content: int) -> Alignment:
+    if set(given) != set(Alignment._fields):
+        raise ValueError(_unfit(f"an alignment has {Alignment._fields}, got {sorted(given)}"))
+    cells, centres = (math.prod(_shape(given[name])[:1]) for name in ("cells", "centres"))
+    if not 1 <= min(cells, centres) <= max(cells, centres) <= _MOST_CELLS:
+        raise ValueError(
+            _unfit(f"an alignment has 1 to {_MOST_CELLS} cells, got {cells}, {centres}")
+        )
+    shapes = {
+        "cells": (cells, content),
+        "turn": (cells,),
+        "growth": (cells,),
+        "move": (cells, 2),
+        "centres": (centres, content),
+        "width": (1,),
+        "weights": (centres + content + 1, content),
+    }
+    arrays = {
+        name: _tensor(name, given[name], torch.zeros(shape, dtype=torch.float64)).numpy()
+        for name, shape in shapes.items()
+    }
+    if not arrays["width"] > 0:
+        raise ValueError(_unfit(f"width must be positive, got {arrays['width'][0]}"))
+    return Alignment(**arrays)
 
 
 def _check_sizes(needed: dict[str, tuple[int, ...]], weights: Mapping[str, Any]) -> None:
@@ -141,7 +224,8 @@ def _tensor(name: str, values: Any, like: torch.Tensor) -> torch.Tensor:
     array = np.asarray(values)
     if array.dtype.kind not in "iuf":
         raise ValueError(_unfit(f"{name} must hold real numbers, got {array.dtype}"))
-    tensor = torch.from_numpy(array.astype(np.float64)).to(like.dtype)
+    with np.errstate(over="ignore"):
+        tensor = torch.from_numpy(array.astype(like.numpy(force=True).dtype))
     if not bool(torch.isfinite(tensor).all()):
         raise ValueError(_unfit(f"{name} must hold finite numbers"))
     return tensor

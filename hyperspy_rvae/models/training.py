@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from hyperspy_rvae.models.course import Callback, Course, Plan, Record
+from hyperspy_rvae.models.course import Callback, Course, Plan, Record, noise_record
 from hyperspy_rvae.models.divergence import Cost
 from hyperspy_rvae.models.nets import Network
 from hyperspy_rvae.models.objective import Bound, bound
@@ -113,7 +113,7 @@ def _epoch(
         "loss": loss + _log_scale(network),
         "reconstruction": reconstruction + _log_scale(network),
         "divergence": divergence,
-        "noise_variance": float(network.noise_variance) * float(network.scale) ** 2,
+        **noise_record(network.noise_variance, network.scale),
     }
 
 
@@ -145,7 +145,7 @@ def _step(
     torch.nn.utils.clip_grad_norm_(parameters, _GRADIENT_NORM)
     optimiser.step()
     terms = Bound(*map(torch.cat, zip(*(own for own, _ in every), strict=True)))
-    _learn_noise(network.noise_variance, terms.squared_error.mean() / batch.shape[-1])
+    _learn_noise(network.noise_variance, terms.squared_error.mean(0) / math.prod(network.window))
     loss = float(terms.loss(cost).mean())
     return loss, float(terms.reconstruction.mean()), float(terms.divergence.mean())
 
@@ -153,9 +153,9 @@ def _step(
 def _learn_noise(noise_variance: Tensor, mean_square: Tensor) -> None:
     # The running maximum-likelihood estimate: it starts at the data's variance, so that the
     # likelihood gains weight as fast as the decoder earns it.
-    noise_variance.lerp_(mean_square[None], 1 - _NOISE_MEMORY).clamp_(min=_LEAST_NOISE)
+    noise_variance.lerp_(mean_square, 1 - _NOISE_MEMORY).clamp_(min=_LEAST_NOISE)
 
 
 def _log_scale(network: Network) -> float:
     # Jacobian of the standardisation.
-    return math.prod(network.window) * math.log(float(network.scale))
+    return math.prod(network.window) * sum(map(math.log, network.scale.tolist()))

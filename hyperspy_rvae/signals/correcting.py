@@ -67,7 +67,7 @@ def correct(
             signal.units,
         )
     out = alike(signal, data=data)
-    described = record.read(signal, "displacement")
+    described = record.read_node(signal, "displacement")
     done = [*described.get("corrections", []), field]
     record.write(out, "displacement", described | {"corrections": done})
     return out

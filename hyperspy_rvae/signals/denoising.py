@@ -72,7 +72,7 @@ def denoise(
     data[signal.atoms.index.get_indexer(rows.index)] = denoised
     out = alike(signal, data=data, without=("u_std", "v_std"))
     done = {"method": str(method), "radius": radius, "components": used}
-    record.write(out, "displacement", record.read(signal, "displacement") | {"denoised": done})
+    record.write(out, "displacement", record.read_node(signal, "displacement") | {"denoised": done})
     return out
 
 

@@ -33,9 +33,8 @@ class AtomDisplacements(AtomVectors):
     @property
     def scores(self) -> np.ndarray | None:
         """Balanced accuracy on each fold of :meth:`classify`; None where nothing was classified."""
-        described = record.read(self, "displacement") or {}
-        classes = described.get("classes")
-        return None if classes is None else np.asarray(classes["scores"])
+        scores = record.read_node(self, "displacement").get("classes", {})
+        return np.asarray(scores["scores"]) if "scores" in scores else None
 
     def noise(self) -> tuple[float, float]:
         """Estimate the standard deviation of u and v from one atom to the next.

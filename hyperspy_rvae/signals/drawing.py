@@ -179,7 +179,7 @@ def _image(signal: AtomValues, image: Any, frame: int) -> np.ndarray | None:
 
 
 def _class_names(signal: AtomValues) -> list[str]:
-    described = record.read(signal, "displacement") or {}
+    described = record.read_node(signal, "displacement")
     return list(described.get("classes", {}).get("names", []))
 
 

@@ -21,6 +21,7 @@ from hyperspy_rvae.signals.conditions import (
     labels_of,
 )
 from hyperspy_rvae.signals.frames import wants_progress
+from hyperspy_rvae.signals.reading import movie_of_windows, naming_frames
 from hyperspy_rvae.subimages.stack import take
 
 if TYPE_CHECKING:
@@ -61,8 +62,9 @@ def fit_and_encode(
     check_told(condition, known, y, model.discrete_classes)
     rows = drawn(len(windows), max_subimages, model.seed)
     windows = windows if rows is None else take(windows, rows)
-    if isinstance(windows, da.Array):
-        windows = compute([windows], show=show)[0]
+    if isinstance(windows, da.Array) and model.buffer_subimages is None:
+        with naming_frames(movie_of_windows(windows)):
+            windows = compute([windows], show=show)[0]
     with tqdm(
         total=parameters.get("epochs"), desc="training", unit="epoch", disable=not show
     ) as bar:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hyperspy_rvae.signals.computing import chosen, compute, one_thread
+from hyperspy_rvae.signals.reading import naming_frames, unreadable
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
@@ -44,7 +45,8 @@ def each_frame(
         for number, (frame, given) in enumerate(zip(single_frames(movie), arguments, strict=True))
     ]
     show = len(movie) > 1 and wants_progress(show_progressbar)
-    tables = compute(tasks, show=show, scheduler="synchronous")
+    with naming_frames(movie):
+        tables = compute(tasks, show=show, scheduler="synchronous")
     tables = [table.assign(frame=number) for number, table in enumerate(tables)]
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
@@ -67,9 +69,13 @@ def in_turn(movie: np.ndarray | da.Array) -> Iterator[tuple[int, np.ndarray]]:
     if not isinstance(movie, da.Array):
         yield from enumerate(movie)
         return
-    number = 0
-    for block in movie.rechunk({1: -1, 2: -1}).to_delayed().ravel():
-        for frame in block.compute():
+    number, whole = 0, movie.rechunk({1: -1, 2: -1})
+    for block, length in zip(whole.to_delayed().ravel(), whole.chunks[0], strict=True):
+        try:
+            frames = block.compute()
+        except Exception as error:
+            raise unreadable(number, number + length, error) from error
+        for frame in frames:
             yield number, frame
             number += 1
 
@@ -106,7 +112,8 @@ def fold_frames(
         carried, result = both[0], both[1]
         results.append(result)
     show = wants_progress(show_progressbar)
-    return np.stack(compute(results, show=show, scheduler="synchronous"))
+    with naming_frames(movie):
+        return np.stack(compute(results, show=show, scheduler="synchronous"))
 
 
 def each_table(

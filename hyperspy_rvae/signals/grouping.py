@@ -71,7 +71,7 @@ def classify(
     for place, name in enumerate(names):
         columns[f"probability_{name}"] = _on_axis(signal, rows, probabilities[:, place])
     out = alike(signal, columns=columns)
-    described = record.read(signal, "displacement") or {}
+    described = record.read_node(signal, "displacement")
     told = {"names": [str(name) for name in names], "scores": np.asarray(scores)}
     record.write(out, "displacement", described | {"classes": told})
     _logger.info("balanced accuracy %.3f over %d folds", scores.mean(), len(scores))

@@ -13,6 +13,7 @@ from hyperspy_rvae.signals.build import beside
 from hyperspy_rvae.signals.latent_space import draw_latent_space, name_classes
 from hyperspy_rvae.signals.manifold import draw_manifolds
 from hyperspy_rvae.signals.maps import map_column
+from hyperspy_rvae.signals.symmetry import commonest_symmetry, symmetry_of
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
@@ -25,9 +26,9 @@ class AtomLatents(Signal1D):
     """What a model says of each subimage: ``(atom | latent)``.
 
     The columns are, as far as the model has them, ``angle`` (radians, counter-clockwise as
-    displayed), ``shift_x`` and ``shift_y`` (pixels, right and down), ``z1``, ``z2``, ..., then
-    the same with ``_std``. A model with classes has ``class``, a number from 0 on, and
-    ``class_probability`` after ``z1``, ..., without standard deviations.
+    displayed), ``shift_x`` and ``shift_y`` (pixels, right and down), ``scale`` (a factor, 1 on
+    average), ``z1``, ``z2``, ..., then the same with ``_std``. A model with classes has ``class``,
+    a number from 0 on, and ``class_probability`` after ``z1``, ..., without standard deviations.
     """
 
     _signal_type = "atom_latents"
@@ -50,7 +51,7 @@ class AtomLatents(Signal1D):
         """Names of the latents, in order."""
         names = record.read(self, "latents")
         if isinstance(names, str):
-            raise ValueError(names)
+            raise ValueError(f"the names of these latents are lost: {names:.300}")
         index = record.whole_axis(self.axes_manager.signal_axes[0], "latent")
         if not isinstance(names, (list, tuple)) or not 0 <= index.min() <= index.max() < len(names):
             raise ValueError(
@@ -88,12 +89,29 @@ class AtomLatents(Signal1D):
         """
         return name_classes(self, beside(self.atoms, np.asarray(self.data), self.columns))
 
+    def symmetry(self) -> pd.Series:
+        """Order of the rotational symmetry of each atom's environment.
+
+        Returns
+        -------
+        orders
+            Indexed by the atoms' ids: the highest n up to six for which the model's content looks
+            the same after a turn by 2 pi / n, and 1 where there is none. A model fitted with a
+            `rotation_symmetry` of n says n.
+
+        Raises
+        ------
+        ValueError
+            If content latents were cut off, or the model's decoder is not the steerable one.
+        """
+        return symmetry_of(self)
+
     def plot_map(
         self,
         column: str,
         *,
         frame: int = 0,
-        symmetry: int = 1,
+        symmetry: int | None = None,
         image: Any = None,
         ax: Axes | None = None,
         **kwargs: Any,
@@ -108,7 +126,8 @@ class AtomLatents(Signal1D):
             Flat navigation index of the image.
         symmetry
             An environment of n-fold symmetry fits at n angles; give n to show angles modulo
-            2 pi / n.
+            2 pi / n. If not given, the order of a model fitted with `rotation_symmetry`, with
+            "auto" that of the most atoms, and else 1.
         image
             Image to draw below the atoms: a signal, of which `frame` is taken, or an array.
         ax
@@ -126,6 +145,8 @@ class AtomLatents(Signal1D):
         ValueError
             If there is no such column, `frame` has no atoms, or `symmetry` is no order.
         """
+        if symmetry is None:
+            symmetry = commonest_symmetry(self) if column == "angle" else 1
         if not isinstance(symmetry, int | np.integer) or symmetry < 1:
             raise ValueError(
                 f"symmetry must be a whole number from 1 on, got {symmetry!r}; 3 shows angles "

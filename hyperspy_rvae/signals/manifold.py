@@ -66,6 +66,8 @@ def _grid(
     across = values[names[0]].quantile(steps).to_numpy()
     up = values[names[1]].quantile(steps).to_numpy() if len(names) > 1 else np.zeros(1)
     grid = pd.DataFrame(0.0, index=range(len(up) * size), columns=list(model.latent_names_))
+    if "scale" in grid:
+        grid["scale"] = 1.0
     grid[content] = values[content].median().to_numpy()
     grid[names[0]] = np.tile(across, len(up))
     if len(names) > 1:

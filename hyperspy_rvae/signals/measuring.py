@@ -23,7 +23,7 @@ from hyperspy_rvae.lattice.ideal import (
     mean_over_time,
     plane_crossings,
 )
-from hyperspy_rvae.lattice.table import nearest_distance, pack, select_sublattice, settled
+from hyperspy_rvae.lattice.table import nearest_distance, pack, select_sublattice, settled_rows
 from hyperspy_rvae.lattice.uncertainty import centre_variances
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import atom_axis, like
@@ -58,13 +58,12 @@ def map_displacements(
     names = [sublattice] if isinstance(sublattice, str) else list(dict.fromkeys(sublattice))
     if not names:
         raise ValueError("sublattice must name at least one, got none.")
-    table = image.atoms
+    table = record.current_table(image, copy=False)
     axes = record.image_axes(image)
     factors, unit = vector_units(axes[-1], axes[-2], units)
     if method == "time":
         reference = names[0]
-    around = select_sublattice(table, reference)
-    around = around[settled(around)]
+    around = settled_rows(select_sublattice(table, reference))
     chosen = np.ones(len(around), dtype=bool)
     if region is not None:
         if method != "lattice":
@@ -77,28 +76,28 @@ def map_displacements(
     for name in names:
         atoms = select_sublattice(table, name)
         place = _place(name, reference, method, position)
-        good = atoms[settled(atoms)]
+        good = settled_rows(atoms)
         vectors, variances = _by_frame(good, around, method, place, chosen)
         part = pd.DataFrame(vectors, index=good.index, columns=["u", "v"])
         part[["u_std", "v_std"]] = np.sqrt(variances)
-        parts.append(part.reindex(atoms.index))
+        parts.append(part if good is atoms else part.reindex(atoms.index))
         unsettled += len(atoms) - len(good)
-    found = pd.concat(parts).sort_index()
+    found = parts[0] if len(parts) == 1 else pd.concat(parts).sort_index()
     _count_gaps(found, method, unsettled)
-    stds = found[["u_std", "v_std"]] * factors
-    if stds.notna().to_numpy().any():
-        table = table.drop(columns=list(stds), errors="ignore").join(stds)
+    entries: dict[str, Any] = {"axes": pack_axes(axes)}
+    stds = ["u_std", "v_std"]
+    if found[stds].notna().to_numpy().any():
+        table = table.drop(columns=stds, errors="ignore").join(found[stds] * factors)
+        entries["table"] = pack(table)
+    elif not record.is_current(image):  # else the image's own table serves
+        entries["table"] = pack(table)
     described = {"sublattice": ", ".join(names), "reference": reference, "method": method}
     return like(
         image,
         found[["u", "v"]].to_numpy() * factors,
         [atom_axis(found.index.to_numpy()), {"name": "component", "size": 2, "navigate": False}],
         "atom_displacements",
-        {
-            "table": pack(table),
-            "axes": pack_axes(axes),
-            "displacement": described | {"units": unit},
-        },
+        entries | {"displacement": described | {"units": unit}},
     )
 
 

@@ -109,11 +109,13 @@ def polarization(
     signal: AtomDisplacements, born_charges: Mapping[str, float], cell_volume: float
 ) -> AtomDisplacements:
     """Polarization; as ``AtomDisplacements.polarization``."""
-    described = record.read(signal, "displacement")
+    described = record.read_node(signal, "displacement")
     if "born_charges" in described:
         raise ValueError("these vectors are a polarization already; take it of the displacements.")
     rows = signal.vector_rows()
     moved = list(dict.fromkeys(rows["sublattice"]))
+    if not isinstance(described.get("reference"), str):
+        raise ValueError("these vectors have no reference; they come from displacement_map().")
     _check_charges(born_charges, [*moved, described["reference"]])
     if not (is_number(cell_volume) and cell_volume > 0):
         raise ValueError(f"cell_volume must be above 0, in cubic angstrom, got {cell_volume!r}.")

@@ -31,20 +31,31 @@ class AtomProperties(AtomValues):
     @property
     def columns(self) -> list[str]:
         """Names of the properties, in order."""
-        names = record.read(self, "properties")
+        names, _ = self._described()
         index = record.whole_axis(self.axes_manager.signal_axes[0], "property")
-        if not isinstance(names, dict) or not 0 <= index.min() <= index.max() < len(names["names"]):
+        if not 0 <= index.min() <= index.max() < len(names):
             raise ValueError(
                 f"these {len(index)} properties have no names of their own; they come from "
                 "strain_map(), tilt_map() and their like."
             )
-        return [str(names["names"][k]) for k in index]
+        return [names[k] for k in index]
 
     def units_of(self, column: str) -> str:
         """Units of a property, such as "rad"; "" where it has none."""
-        described = record.read(self, "properties") or {"names": [], "units": []}
-        known = dict(zip(described["names"], described["units"], strict=True))
-        return str(known.get(column, ""))
+        return dict(zip(*self._described(), strict=True)).get(column, "")
+
+    def _described(self) -> tuple[list[str], list[str]]:
+        """Names of all properties, and their units."""
+        described = record.read_node(self, "properties")
+        both = [described.get(key, []) for key in ("names", "units")]
+        if (
+            not all(isinstance(texts, list | tuple) for texts in both)
+            or len(set(map(len, both))) > 1
+        ):
+            raise ValueError(
+                "what these properties are cannot be read; the file is damaged, measure them again."
+            )
+        return tuple([str(text) for text in texts] for texts in both)
 
     def plot(self, *, frame: int = 0, image: Any = None, **kwargs: Any) -> np.ndarray:
         """Plot a map of each property, side by side; :meth:`plot_map` plots one.

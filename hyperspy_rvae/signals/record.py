@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
 
 NODE = "Atoms"
+MOST_BYTES = 2**31  # of one array; a lazy one declares any size
 
 
 def image_axes(signal: BaseSignal) -> list[Axis]:
@@ -40,7 +41,7 @@ def stored_table(signal: BaseSignal, *, copy: bool = True) -> pd.DataFrame:
     """Read the table as it was stored, before any crop or slice; to change it, copy it."""
     table = read(signal, "table")
     if isinstance(table, str):
-        raise ValueError(f"the table of these atoms is lost: {table}")
+        raise ValueError(f"the table of these atoms is lost: {table:.300}")
     if table is None and hasattr(signal, "find_atoms"):
         raise ValueError(
             "there are no atoms yet: find them with find_atoms(), give them with set_atoms(), or "
@@ -71,7 +72,7 @@ def stored_axes(signal: BaseSignal) -> list[Axis]:
     """Read the image's axes of when its atoms were last seen in step."""
     axes = read(signal, "axes")
     if isinstance(axes, str):
-        raise ValueError(f"the atoms were lost before: {axes}")
+        raise ValueError(f"the atoms were lost before: {axes:.300}")
     return unpack_axes(axes)
 
 
@@ -167,7 +168,29 @@ def read(signal: BaseSignal, key: str) -> Any:
     if node is not None and not hasattr(node, "get_item"):
         raise ValueError(f"metadata.{NODE} is {node!r:.40}, not a node; the file is damaged.")
     value = None if node is None else node.get_item(key)
-    return value.as_dictionary() if hasattr(value, "as_dictionary") else value
+    value = value.as_dictionary() if hasattr(value, "as_dictionary") else value
+    _check_sizes(value, f"{NODE}.{key}")
+    return value
+
+
+def read_node(signal: BaseSignal, key: str) -> dict[str, Any]:
+    """One entry that is a node itself, empty where it is not there."""
+    value = read(signal, key)
+    if value is not None and not isinstance(value, dict):
+        raise ValueError(
+            f"metadata.{NODE}.{key} is {value!r:.40}, not a node; the file is damaged."
+        )
+    return value or {}
+
+
+def _check_sizes(value: Any, where: str) -> None:
+    for name, item in value.items() if isinstance(value, dict) else ():
+        _check_sizes(item, f"{where}.{name}")
+    if not isinstance(value, np.ndarray) and getattr(value, "nbytes", 0) > MOST_BYTES:
+        raise ValueError(
+            f"metadata.{where} declares {value.nbytes} bytes, at most {MOST_BYTES} are read; the "
+            "file is damaged."
+        )
 
 
 def write(signal: BaseSignal, key: str, value: Any) -> None:
@@ -228,7 +251,13 @@ def atom_ids(signal: BaseSignal) -> np.ndarray:
             f"{signal.axes_manager.navigation_dimension} navigation axes, needed is the one of "
             "the atoms; take atoms with inav[k : k + 1]."
         )
-    return whole_axis(signal.axes_manager.navigation_axes[0], "atom")
+    axis = signal.axes_manager.navigation_axes[0]
+    if axis.size != signal.data.shape[0]:
+        raise ValueError(
+            f"the atom axis has {axis.size} values for {signal.data.shape[0]} rows of data; the "
+            "file is damaged."
+        )
+    return whole_axis(axis, "atom")
 
 
 def whole_axis(axis: Any, what: str) -> np.ndarray:

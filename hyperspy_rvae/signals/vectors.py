@@ -32,10 +32,10 @@ class AtomVectors(AtomValues):
     @property
     def units(self) -> str:
         """Units of the vectors, such as "px" or "pm"."""
-        described = record.read(self, "displacement")
-        if not isinstance(described, dict) or not isinstance(described.get("units"), str):
+        units = record.read_node(self, "displacement").get("units")
+        if not isinstance(units, str):
             raise ValueError("these vectors have no units; they come from displacement_map().")
-        return described["units"]
+        return units
 
     def units_of(self, column: str) -> str:
         """Units of a column: those of the vectors, radians for ``angle``, "" for others."""

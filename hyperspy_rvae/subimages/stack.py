@@ -22,7 +22,7 @@ class Cuts(MaterializedLayer):
     Parameters
     ----------
     movie
-        Shape ``(frames, height, width)``, whole frames in each chunk.
+        Shape ``(frames, height, width)``; its chunks are brought into whole frames.
     ends
         Number of the first window of each frame, and at last the number of all; shape
         ``(frames + 1,)``.
@@ -35,7 +35,8 @@ class Cuts(MaterializedLayer):
     def __init__(
         self, movie: da.Array, ends: np.ndarray, xy: np.ndarray, size: int, order: int
     ) -> None:
-        self.movie: Any = movie
+        self.source = movie
+        self.movie: Any = joined(movie)
         self.ends, self.xy, self.size, self.order = ends, xy, size, order
         self.name = f"windows-{uuid.uuid4().hex}"
         self.lengths: list[int] = []
@@ -43,7 +44,7 @@ class Cuts(MaterializedLayer):
         for block, frames, rows in self._parts():
             counts = np.diff(np.clip(ends[frames.start : frames.stop + 1], rows.start, rows.stop))
             place = (self.name, len(self.lengths), 0, 0)
-            key = (movie.name, block, 0, 0)
+            key = (self.movie.name, block, 0, 0)
             tasks[place] = (cut_block, key, counts, xy[rows], size, order, frames.start)
             self.lengths.append(rows.stop - rows.start)
         super().__init__(tasks)
@@ -59,7 +60,7 @@ class Cuts(MaterializedLayer):
     def only(self, rows: np.ndarray) -> da.Array:
         """Cut only some of the windows, by ascending number."""
         ends = np.searchsorted(rows, self.ends)
-        return Cuts(self.movie, ends, self.xy[rows], self.size, self.order).array()
+        return Cuts(self.source, ends, self.xy[rows], self.size, self.order).array()
 
     def _parts(self) -> Iterator[tuple[int, slice, slice]]:
         """Each block's number, its frames and windows of it, up to 64 MB of them."""
@@ -99,7 +100,7 @@ def cut_stack(
     ends = np.searchsorted(frame, np.arange(len(movie) + 1))
     if not isinstance(movie, da.Array):
         return cut_block(movie, np.diff(ends), xy, size, order)
-    return Cuts(joined(movie), ends, xy, size, order).array()
+    return Cuts(movie, ends, xy, size, order).array()
 
 
 def take(windows: np.ndarray | da.Array, rows: np.ndarray) -> np.ndarray | da.Array:

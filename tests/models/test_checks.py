@@ -33,7 +33,9 @@ def no_work(monkeypatch):
         (GOOD.astype(str), TypeError, "real numbers"),
         (GOOD.astype(object), TypeError, "real numbers"),
         (GOOD[0, 0], ValueError, r"got \(7,\)"),
-        (GOOD[None], ValueError, r"\(n, height, width\)"),
+        (GOOD[None, None], ValueError, r"\(n, height, width\)"),
+        (GOOD[:, :0, None], ValueError, r"\(n, channels, height, width\)"),
+        (GOOD[None], ValueError, "at least 10 subimages to learn from, got 1;"),
         (np.float64(3), ValueError, r"got \(\)"),
         (GOOD.reshape(12, 42), ValueError, "rows of 42 pixels"),
         (with_one(np.nan), ValueError, "got 1 NaN or infinite values of 504"),
@@ -79,10 +81,20 @@ def test_subimages_to_fit(X, error, match):
         ({"invariances": ("rotation", "rotation")}, ValueError, "name each once"),
         ({"invariances": "rotation"}, TypeError, "tuple of names, got 'rotation'"),
         ({"invariances": None}, TypeError, "tuple of names"),
+        ({"invariances": ("scale", "scale")}, ValueError, "must differ"),
+        ({"invariances": ("s",)}, ValueError, r"'scale'\), got 's'"),
+        ({"rotation_symmetry": 0}, ValueError, "'auto' or a whole number from 1 on, got 0"),
+        ({"rotation_symmetry": "C3"}, ValueError, "rotation_symmetry"),
+        ({"rotation_symmetry": 3, "invariances": ()}, ValueError, "needs 'rotation' among"),
+        (
+            {"rotation_symmetry": "auto", "decoder": "spatial"},
+            ValueError,
+            "the steerable decoder, got .* 'spatial'",
+        ),
         ({"rotation_prior": 0}, ValueError, "positive width up to 3.142 rad, got 0"),
         ({"rotation_prior": 20}, ValueError, "rotation_prior"),
         ({"rotation_prior": "narrow"}, ValueError, "rotation_prior"),
-        ({"translation_prior": -1.0}, ValueError, "positive width of pixels, got -1.0"),
+        ({"translation_prior": -1.0}, ValueError, "positive width up to 1e.04 px, got -1.0"),
         ({"translation_prior": np.inf}, ValueError, "translation_prior"),
         ({"rotation_prior": 0.1, "invariances": ()}, ValueError, "needs 'rotation' among"),
         (
@@ -121,7 +133,7 @@ def test_subimages_of_another_window(quick, method):
     with pytest.raises(ValueError, match="fitted to"):
         call(np.zeros((3, 62)))
     with pytest.raises(ValueError, match="one subimage to a row"):
-        call(np.zeros((7, 9))[None, None])
+        call(np.zeros((1, 1, 1, 7, 9)))
     with pytest.raises(ValueError, match="NaN"):
         call(np.full((3, 7, 9), np.nan))
     with pytest.raises(ValueError, match="complex"):

@@ -42,7 +42,7 @@ def test_kl_circle_has_a_gradient_everywhere():
 def test_gaussian_nll():
     error = torch.tensor([[0.3, -0.2, 1.0], [0.0, 0.1, 0.4]])
     truth = -Normal(0.0, 0.6).log_prob(error).sum(-1)
-    nll = gaussian_nll(error.square().sum(-1), torch.tensor(0.36), 3)
+    nll = gaussian_nll(error.square().sum(-1, keepdim=True), torch.tensor([0.36]), 3)
     torch.testing.assert_close(nll, truth)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from scipy import ndimage, stats
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
+from torch.distributions import Normal, kl_divergence
 
 from hyperspy_rvae.data.motifs import graphene_motifs
 from hyperspy_rvae.models import RVAE
@@ -89,7 +90,7 @@ def test_a_prior_for_the_spatial_decoder(aligned):
 @pytest.mark.parametrize("width", [0.05, 0.5, 2.0, 3.1])
 def test_prior_of_angles_and_shifts(width):
     space = LatentSpace(2, True, True, prior=PosePrior(width, 0.6))
-    shifts, angles = poses.shifts((25, 25), space), poses.angles(space)
+    shifts, angles = poses.places((25, 25), space), poses.angles(space)
     prior = poses.log_prior(shifts, angles, space).exp().numpy().astype(float)
     assert prior.sum() == pytest.approx(1, rel=1e-4)
     turns = 2 * np.pi * np.arange(-8, 9)[:, None]
@@ -102,7 +103,7 @@ def test_prior_of_angles_and_shifts(width):
 @pytest.mark.parametrize(("width", "reach"), [(None, 2.0), (3.0, 2.0), (0.4, 1.0), (0.01, 0.5)])
 def test_a_narrow_prior_needs_no_far_shifts(width, reach):
     space = LatentSpace(2, True, True, prior=PosePrior(None, width))
-    assert poses.shifts((25, 25), space).max().item() == pytest.approx(reach)
+    assert poses.places((25, 25), space).max().item() == pytest.approx(reach)
 
 
 @pytest.mark.parametrize("prior", [0.1, 0.8, 3.0])
@@ -129,3 +130,120 @@ def test_priors_in_the_bound():
     more = divergence(bound, mean, std) - divergence(free, mean, std)
     truth = kl_wrapped_normal(mean[:, 0], std[:, 0], 0.4) - kl_circle(std[:, 0])
     torch.testing.assert_close(more, truth)  # 0.35 px is what seven pixels have anyway
+
+
+@pytest.fixture(scope="module")
+def scaled():
+    """Motifs at any angle, enlarged by up to exp(0.15) either way."""
+    return graphene_motifs(300, 20, shift_px=0, bond_px=5, log_scale=0.15, seed=3)
+
+
+@pytest.fixture(scope="module")
+def with_scale(scaled):
+    return RVAE(2, invariances=("rotation", "scale"), epochs=100, seed=0).fit(scaled[0])
+
+
+def test_scales(scaled, with_scale):
+    windows, truth = scaled
+    values, std = with_scale.transform(windows, return_std=True)
+    assert with_scale.latent_names_ == ("angle", "scale", "z1", "z2")
+    angle, scale = values[:, 0].astype(float), values[:, 1]
+    off = np.log(scale / truth["scale"].to_numpy())
+    assert np.abs(np.log(scale)).mean() < 0.12 and abs(np.log(scale).mean()) < 0.01
+    for (kind, n), rows in truth.groupby(["kind", "symmetry"]).indices.items():
+        off[rows] -= off[rows].mean()
+        turn = np.exp(1j * n * (angle[rows] - truth["angle"].iloc[rows]))
+        assert np.mean(np.abs(np.angle(turn / turn.mean())) < n * np.deg2rad(10)) > 0.95, kind
+    assert np.sqrt(np.square(off).mean()) <= 0.03  # the logarithms themselves: 0.087
+    assert 0.5 < np.mean(np.abs(off) < std[:, 1] / scale) < 0.85
+    assert agreement(dict(zip(["z1", "z2"], values[:, 2:].T, strict=True)), truth["kind"]) > 0.9
+
+
+def test_scale_is_put_back(scaled, with_scale):
+    values = with_scale.transform(scaled[0])[:5]
+    values[:, 1] = 1.2
+    large = with_scale.inverse_transform(values)
+    values[:, 1] = 1.0
+    usual = with_scale.inverse_transform(values)
+    # What was at p is at 1.2 p: compare along the ray to the right, from the middle.
+    p = np.arange(0, 7, 0.25)
+    for big, small in zip(large, usual, strict=True):
+        there = ndimage.map_coordinates(big, [np.full_like(p, 9.5), 9.5 + 1.2 * p], order=3)
+        here = ndimage.map_coordinates(small, [np.full_like(p, 9.5), 9.5 + p], order=3)
+        assert np.corrcoef(there, here)[0, 1] > 0.99
+    with pytest.raises(ValueError, match="scales in Z must be positive, got 0"):
+        with_scale.inverse_transform(np.zeros((1, 4)))
+    assert np.isfinite(with_scale.components_).all()
+
+
+@pytest.mark.parametrize("decoder", ["steerable", "spatial"])
+@pytest.mark.parametrize(
+    "invariances", [("scale",), ("translation", "scale"), ("scale", "rotation", "translation")]
+)
+def test_every_choice_of_scale(windows, decoder, invariances, tmp_path):
+    model = RVAE(1, invariances=invariances, decoder=decoder, epochs=1, seed=0).fit(windows)
+    pose = ("angle",) * ("rotation" in invariances)
+    pose += ("shift_x", "shift_y") * ("translation" in invariances)
+    assert model.latent_names_ == (*pose, "scale", "z1")
+    values, std = model.transform(windows, return_std=True)
+    assert (values[:, len(pose)] > 0).all() and (std > 0).all()
+    model.save(tmp_path / "model.pt")
+    again = RVAE.load(tmp_path / "model.pt")
+    np.testing.assert_array_equal(again.transform(windows), values)
+    np.testing.assert_allclose(model.inverse_transform(values), model.reconstruct(windows))
+
+
+def test_scale_in_the_bound():
+    mean, std = torch.rand(5, 4) + 0.5, torch.rand(5, 4) + 0.1
+    pose, _ = divergence(Network((7, 9), LatentSpace(3, False, False, True)), mean, std)
+    truth = kl_divergence(Normal(mean[:, 0], std[:, 0]), Normal(torch.ones(5), torch.tensor(0.1)))
+    torch.testing.assert_close(pose, truth)
+
+
+@pytest.fixture(scope="module")
+def symmetric():
+    """A model of all four motifs that tells angles modulo the symmetry of each."""
+    windows, truth = graphene_motifs(400, 20, shift_px=1, bond_px=5, seed=4)
+    model = RVAE(2, rotation_symmetry="auto", epochs=100, seed=0).fit(windows)
+    return model, windows, truth
+
+
+def test_symmetry_of_each_motif(symmetric):
+    model, windows, truth = symmetric
+    found = model.symmetry(model.transform(windows))
+    assert np.mean(found == truth["symmetry"]) > 0.98
+
+
+def test_angles_modulo_the_symmetry(symmetric):
+    model, windows, _ = symmetric
+    values, std = model.transform(windows, return_std=True)
+    order = model.symmetry(values)
+    assert (np.abs(values[:, 0]) <= np.pi / order + 1e-6).all()
+    assert np.ptp(values[order == 1, 0]) > 5  # the whole circle, where there is no symmetry
+    free = RVAE.rebuild(
+        model.configuration().replace('"rotation_symmetry": "auto"', '"rotation_symmetry": null'),
+        model.weights(),
+    )
+    turn = (free.transform(windows)[:, 0] - values[:, 0]) * order / (2 * np.pi)
+    assert np.abs(turn - turn.round()).max() < 1e-3 and np.abs(turn).max() > 0.5
+    shown, truly = model.reconstruct(windows), free.reconstruct(windows)
+    inside = np.hypot(*np.mgrid[-9.5:10, -9.5:10]) < 8
+    assert np.square(shown - truly)[:, inside].mean() < 0.02 * truly[:, inside].var()
+    np.testing.assert_array_equal(free.transform(windows, return_std=True)[1], std)
+
+
+def test_a_given_symmetry(symmetric):
+    model, windows, _ = symmetric
+    given = RVAE.rebuild(
+        model.configuration().replace('"rotation_symmetry": "auto"', '"rotation_symmetry": 6'),
+        model.weights(),
+    )
+    values = given.transform(windows)
+    assert np.abs(values[:, 0]).max() <= np.pi / 6 + 1e-6
+    assert (given.symmetry(values) == 6).all()
+
+
+def test_symmetry_needs_the_steerable_decoder(windows):
+    model = RVAE(1, decoder="spatial", epochs=1, seed=0).fit(windows)
+    with pytest.raises(ValueError, match="symmetry needs decoder='steerable'"):
+        model.symmetry(model.transform(windows))

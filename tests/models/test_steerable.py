@@ -86,7 +86,7 @@ def test_likelihood_of_all_poses_by_brute_force(known, content):
     pixels = torch.randn(3, 625, generator=torch.Generator().manual_seed(2))[:, likelihood.support]
     joint, _ = likelihood.log_joint(likelihood.coefficients(pixels), content, S2)
     for s, j in [(0, 0), (0, 31), (3, 5), (12, 60), (24, 17)]:
-        angle, shift = float(likelihood.angles[j]), tuple(likelihood.shifts[s].tolist())
+        angle, shift = float(likelihood.angles[j]), tuple(likelihood.places[s].tolist())
         shown = draw(renderer, content, angle, shift).reshape(3, -1)[:, likelihood.support.numpy()]
         energy = np.square(shown).sum(1)
         truth = ((pixels.numpy() * shown).sum(1) - energy / 2) / S2 + float(likelihood.prior[s])
@@ -102,19 +102,19 @@ def test_gradient_of_the_evidence_by_autograd(known, content, some):
     a, b = likelihood.coefficients(pixels), (0.05 * content).requires_grad_()
     cells = None
     if some:
-        cells = poses.neighbours(likelihood.shifts)[torch.tensor([0, 7, 24])]
+        cells = poses.neighbours(likelihood.places)[torch.tensor([0, 7, 24])]
         a = a[torch.arange(3)[:, None], cells]
     joint, _ = likelihood.log_joint(a, b, S2, cells)
     log = torch.logsumexp(joint.flatten(1), 1)
     (truth,) = torch.autograd.grad(log.sum(), b)
     with torch.no_grad():
-        found = likelihood.evidence(a, b, pixels.square().sum(1), S2, cells)
+        found = likelihood.evidence(a, b, likelihood.squares(pixels), S2, cells)
     torch.testing.assert_close(found.log, log.detach(), rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(found.gradient / S2, truth, rtol=1e-3, atol=1e-3)
 
 
 def test_neighbours_of_a_shift(known):
-    shifts = known[0].shifts
+    shifts = known[0].places
     near = poses.neighbours(shifts)
     assert near.shape == (25, 9)
     for k, cells in enumerate(near):
@@ -133,7 +133,7 @@ def test_pose_between_the_grids_points(known, content):
     joint, _ = likelihood.log_joint(a, content, S2)
     pose = refinement.find(likelihood, a, content, joint.flatten(1).argmax(1), 1e-3)
     assert apart(pose.angle.numpy(), angle.numpy()).max() < np.deg2rad(0.2)
-    np.testing.assert_allclose(pose.shift, shift, atol=0.02)
+    np.testing.assert_allclose(pose.place, shift, atol=0.02)
 
 
 def test_standard_deviations_cover_the_truth(make):
@@ -171,11 +171,11 @@ def test_noise_and_band():
     rng = np.random.default_rng(0)
     noise = rng.normal(0, 0.5, (400, 20, 20))
     smooth = ndimage.gaussian_filter(rng.normal(0, 8, (400, 20, 20)), (0, 2, 2))
-    found = spectrum.measure(noise + smooth)
+    found = spectrum.measure((noise + smooth)[:, None])
     assert found.noise == pytest.approx(0.25, rel=0.1)
     assert found.signal == pytest.approx(smooth.var(), rel=0.1)
     assert 0.8 < found.band < 1.6
-    assert spectrum.measure(noise).signal < 0.01
+    assert spectrum.measure(noise[:, None]).signal < 0.01
 
 
 def test_threads_are_given_back():
@@ -189,7 +189,7 @@ def test_threads_are_given_back():
 
 
 def test_nothing_beyond_the_noise(dumbbells):
-    assert NOISE**2 * 0.9 < spectrum.measure(dumbbells.images).noise < NOISE**2 * 1.3
+    assert NOISE**2 * 0.9 < spectrum.measure(dumbbells.images[:, None]).noise < NOISE**2 * 1.3
 
 
 def test_windows_too_large():

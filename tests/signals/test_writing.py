@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import dask
 import hyperspy.api as hs
@@ -170,7 +171,7 @@ encode, calls = RVAE._encode, []
 def kill(self, X):
     calls.append(1)
     if len(calls) == 4:
-        os.kill(os.getpid(), signal.{how})
+        os.kill(os.getpid(), signal.SIGKILL)
     return encode(self, X)
 
 RVAE._encode = kill
@@ -179,16 +180,12 @@ p.encode(RVAE.load({model!r}), output={output!r})
 """
 
 
-@pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
-def test_a_killed_process_leaves_what_was_done(model, output, tmp_path, how):
+def test_a_killed_process_leaves_what_was_done(model, output, tmp_path):
     model.save(tmp_path / "model.pt")
-    given = {"folder": str(__file__).rsplit("/", 1)[0], "model": str(tmp_path / "model.pt")}
-    code = KILLED.format(**given, output=str(output), how=how)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
-    if how == "SIGKILL":
-        assert done.returncode == -signal.SIGKILL, done.stderr
-    else:
-        assert "KeyboardInterrupt" in done.stderr and "resume=True goes on" in done.stderr
+    given = {"folder": str(Path(__file__).parent), "model": str(tmp_path / "model.pt")}
+    code = KILLED.format(**given, output=str(output))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == -signal.SIGKILL, done.stderr
     assert not output.exists() and writing.beside(output).exists()
     subimages = make_movie().as_lazy(chunks=(1, -1, -1)).extract_subimages(SIZE)
     z = subimages.encode(model, output=output, resume=True)

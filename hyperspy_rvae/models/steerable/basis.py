@@ -20,6 +20,7 @@ from scipy.special import jnp_zeros, jv, jvp
 MOST_FUNCTIONS = 110
 _ROOTS = 40
 _QUADRATURE = 4000
+_FADING = 0.25  # of a radius, over which content fades out
 
 
 @dataclass(frozen=True)
@@ -94,14 +95,27 @@ def polar_grid(radius: float, rings: int, spokes: int) -> tuple[np.ndarray, np.n
     return np.linspace(0, radius, rings)[:, None], theta[None]
 
 
+def taper(basis: Basis, radius: float) -> np.ndarray:
+    """Fade content out towards a radius: a matrix ``(2 D, 2 D)`` for rows of coefficients."""
+    rings, spokes = 2 * int(basis.radius / 0.5) + 2, 2 * basis.highest + 4
+    r, theta = polar_grid(basis.radius, rings, spokes)
+    area = r * basis.radius / (rings - 1) * 2 * np.pi / spokes
+    weight = np.clip((radius - r) / (_FADING * radius), 0, 1)
+    functions = basis.functions(r, theta)
+    faded = (functions * area * weight).reshape(len(functions), -1)
+    return functions.reshape(len(functions), -1) @ faded.T
+
+
 def generators(basis: Basis) -> np.ndarray:
     """Express derivatives by the functions themselves.
 
     Returns
     -------
     generators
-        Shape ``(2, 2 D, 2 D)``: ``b @ generators[0]`` has the coefficients of the image's
+        Shape ``(3, 2 D, 2 D)``: ``b @ generators[0]`` has the coefficients of the image's
         derivative along x, so that ``exp(-u generators[0])`` displaces content by u to the right.
+        The last is that outwards, times the distance from the centre: ``exp(-u generators[2])``
+        enlarges content by the factor exp(u).
     """
     rings, spokes = 2 * int(basis.radius / 0.5) + 2, 2 * basis.highest + 4
     r, theta = polar_grid(basis.radius, rings, spokes)
@@ -109,4 +123,6 @@ def generators(basis: Basis) -> np.ndarray:
     area[-1] /= 2  # trapezoidal rule
     weighted = (basis.functions(r, theta) * area).reshape(2 * len(basis.orders), -1)
     slopes = basis.gradients(r, theta).reshape(2, 2 * len(basis.orders), -1)
-    return slopes @ weighted.T
+    x, y = r * np.cos(theta), -r * np.sin(theta)
+    outwards = x.ravel() * slopes[0] + y.ravel() * slopes[1]
+    return np.concatenate([slopes, outwards[None]]) @ weighted.T

@@ -79,11 +79,12 @@ class Classes:
         self, own: Tensor, a: Tensor, cells: Tensor | None, condition: Tensor
     ) -> Tensor:
         network, bounds = self.network, []
-        s2 = float(network.noise_variance)
         for code in network.codes():
             context = beside(code, condition)
             mean, log_variance = network.read(own, context)
-            joint, _ = network.likelihood.log_joint(a, network.draw(mean, context), s2, cells)
+            joint, _ = network.likelihood.log_joint(
+                a, network.draw(mean, context), network.noise, cells
+            )
             bounds.append(joint.flatten(1).logsumexp(1) - kl_unit(mean, log_variance).sum(1))
         return torch.stack(bounds, 1).log_softmax(1)
 

@@ -1,4 +1,7 @@
-"""The poses that are summed over: a grid of angles and of shifts, with their prior."""
+"""The poses that are summed over: a grid of angles and of places, with their prior.
+
+A place is a shift, x and y in pixels, and where scales differ, the scale's logarithm besides.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from hyperspy_rvae.models.latents import LatentSpace
 
 ANGLES = 72
 _STEPS = 5
+_SCALE_STEP = 2 * math.pi / ANGLES  # of its logarithm; then the rim moves as far as in a turn
 SHIFT_PRIOR = 1.5  # px, standard deviation
+_SCALE_PRIOR = 0.15  # of the logarithm
 _WIDE_WINDOW = 20  # px; smaller ones have no room for shifts of more than a pixel
 _REACH = 1.2  # of the largest shift, by which the content reaches beyond the window
 _PRIORS_REACH, _SHORTEST = 2.5, 0.5  # standard deviations of a narrow prior, and pixels
@@ -30,17 +35,36 @@ def largest_shift(window: tuple[int, int], space: LatentSpace) -> float:
 
 
 def content_radius(window: tuple[int, int], space: LatentSpace) -> float:
-    """Radius of the disc of content that covers the window's disc under every shift."""
+    """Radius of the disc of content that covers the window's disc from every place."""
     shift = largest_shift(window, space)
-    return min(window) / 2 + (_REACH * shift if shift else 0.5)
+    smallest = math.exp(-largest_log_scale(space))
+    return (min(window) / 2 + (_REACH * shift if shift else 0.5)) / smallest
 
 
-def shifts(window: tuple[int, int], space: LatentSpace) -> Tensor:
-    """Shifts ``(S, 2)``, x and y, from the least to the largest: five by five, or none."""
+def largest_log_scale(space: LatentSpace) -> float:
+    """Reach of the logarithm of scales."""
+    return _STEPS // 2 * _SCALE_STEP if space.scale else 0.0
+
+
+def places(window: tuple[int, int], space: LatentSpace) -> Tensor:
+    """Places ``(S, 2)`` or ``(S, 3)``, from the middle outwards.
+
+    Shifts are five by five, or none; scales are five, or none.
+    """
     reach = largest_shift(window, space)
     steps = torch.linspace(-reach, reach, _STEPS if reach else 1)
-    grid = torch.cartesian_prod(steps, steps)
-    return grid[grid.square().sum(1).argsort(stable=True)]
+    if space.scale:
+        largest = largest_log_scale(space)
+        grid = torch.cartesian_prod(steps, steps, torch.linspace(-largest, largest, _STEPS))
+    else:
+        grid = torch.cartesian_prod(steps, steps)
+    far = (grid * pixels_moved(window, space)).square().sum(1)
+    return grid[far.argsort(stable=True)]
+
+
+def pixels_moved(window: tuple[int, int], space: LatentSpace) -> Tensor:
+    """How far, in pixels, content moves with each number of its place."""
+    return torch.tensor([1.0, 1.0] + [min(window) / 3] * space.scale)
 
 
 def angles(space: LatentSpace) -> Tensor:
@@ -49,9 +73,11 @@ def angles(space: LatentSpace) -> Tensor:
     return torch.arange(count) * (2 * math.pi / count)
 
 
-def log_prior(shifts: Tensor, angles: Tensor, space: LatentSpace) -> Tensor:
-    """Log-probability of each shift at each angle: ``(S, J)``, or ``(S, 1)`` if they are alike."""
-    normal = -shifts.square().sum(1) / (2 * _shift_std(space) ** 2)
+def log_prior(places: Tensor, angles: Tensor, space: LatentSpace) -> Tensor:
+    """Log-probability of each place at each angle: ``(S, J)``, or ``(S, 1)`` if they are alike."""
+    normal = -places[:, :2].square().sum(1) / (2 * _shift_std(space) ** 2)
+    if space.scale:
+        normal = normal - places[:, 2].square() / (2 * _SCALE_PRIOR**2)
     moved = torch.log_softmax(normal, 0)[:, None]
     if space.prior.angle is None:
         return moved - math.log(len(angles))
@@ -59,20 +85,25 @@ def log_prior(shifts: Tensor, angles: Tensor, space: LatentSpace) -> Tensor:
 
 
 def prior_std(space: LatentSpace) -> Tensor:
-    """Give the standard deviations ``(3,)`` of angle, shift along x and shift along y."""
-    return torch.tensor([space.prior.angle or _CIRCLE, *[_shift_std(space)] * 2])
+    """Give the standard deviations ``(3,)`` or ``(4,)`` of angle and place."""
+    place = [_shift_std(space)] * 2 + [_SCALE_PRIOR] * space.scale
+    return torch.tensor([space.prior.angle or _CIRCLE, *place])
 
 
 def _shift_std(space: LatentSpace) -> float:
     return space.prior.shift or SHIFT_PRIOR
 
 
-def neighbours(shifts: Tensor) -> Tensor:
-    """List each shift and those around it, nine also at the border: indices ``(S, 9)``."""
-    reach = float(shifts.abs().max())
-    if reach == 0:
-        return torch.zeros(1, 1, dtype=torch.long)
-    step = 2 * reach / (_STEPS - 1)
-    centres = shifts.clamp(step - reach, reach - step)
-    near = (shifts - centres[:, None]).abs().amax(2) < 1.5 * step
-    return near.nonzero()[:, 1].view(len(shifts), 9)
+def neighbours(places: Tensor) -> Tensor:
+    """List each place and those around it, as many at the border: indices ``(S, 9)``.
+
+    Of shifts and scales together there are 27, of scales alone three, of one place itself.
+    """
+    near = torch.ones(len(places), len(places), dtype=torch.bool)
+    for column in places.T:
+        levels = column.unique()
+        if len(levels) > 1:
+            step, reach = levels[1] - levels[0], levels[-1]
+            centre = column.clamp(step - reach, reach - step)
+            near &= (column - centre[:, None]).abs() < 1.5 * step
+    return near.nonzero()[:, 1].view(len(places), -1)

@@ -11,22 +11,24 @@ from torch import Tensor
 from hyperspy_rvae.models.steerable.likelihood import Likelihood
 
 _STEPS = 6
-_SHORT = (0.002, 0.01, 0.01)  # radians and px; the next step would be much shorter
-_LONGEST_TURN, _LONGEST_SHIFT = 0.09, 0.5  # of one step, radians and px
-_BEYOND = 0.7  # px beyond the grid of shifts
+# Of angle, shift along x and y, and the scale's logarithm:
+_SHORT = (0.002, 0.01, 0.01, 0.002)  # radians and px; the next step would be much shorter
+_LONGEST = (0.09, 0.5, 0.5, 0.06)  # of one step
+_BEYOND = (0.7, 0.7, 0.06)  # the grid
 _SLIGHT = 1e-6  # keeps a curvature invertible
 _MEDIAN_OF_NORMAL = 0.6745  # of its absolute value, in standard deviations
 _MOST_INFLATION = 5.0
 
 
 class Pose(NamedTuple):
-    """Angle ``(n,)``, shift ``(n, 2)`` and their covariance ``(n, 3, 3)``.
+    """Angle ``(n,)`` and place ``(n, 2)``, and their covariance ``(n, 3, 3)``.
 
-    ``cell`` ``(n,)`` is the index of the grid's shift that they were refined from.
+    With scales, a place has three numbers. ``cell`` ``(n,)`` is the index of the grid's place that
+    they were refined from.
     """
 
     angle: Tensor
-    shift: Tensor
+    place: Tensor
     covariance: Tensor
     cell: Tensor
 
@@ -34,16 +36,16 @@ class Pose(NamedTuple):
 def find(likelihood: Likelihood, a: Tensor, b: Tensor, start: Tensor, noise: float) -> Pose:
     """Likeliest pose of content b ``(n, 2 D)`` in coefficients a ``(n, S, 2 D)``.
 
-    From a point ``start`` ``(n,)`` of the grid of shifts and angles, Gauss-Newton steps on the
+    From a point ``start`` ``(n,)`` of the grid of places and angles, Gauss-Newton steps on the
     pixels of the support, until they are short: with the derivatives F of the posed content f,
     ``(F F' + s2 / prior) step = F (x - f) - s2 / prior pose``. Each is taken from the nearest
-    shift of the grid, so that the answer hardly depends on which one the start was.
+    place of the grid, so that the answer hardly depends on which one the start was.
     """
     cell, turn = start // len(likelihood.angles), start % len(likelihood.angles)
     pose = Pose(
         likelihood.angles[turn],
-        likelihood.shifts[cell],
-        a.new_empty(len(a), 3, 3),
+        likelihood.places[cell],
+        a.new_empty(len(a), *[1 + likelihood.places.shape[1]] * 2),
         cell,
     )
     rows = torch.arange(len(a), device=a.device)
@@ -52,49 +54,60 @@ def find(likelihood: Likelihood, a: Tensor, b: Tensor, start: Tensor, noise: flo
         step = _step(likelihood, a[rows, part.cell], b[rows], part, noise)
         for column, value in zip(pose, step, strict=True):
             column[rows] = value
-        moved = torch.cat([(step.angle - part.angle)[:, None], step.shift - part.shift], 1)
-        rows = rows[(moved.abs() > moved.new_tensor(_SHORT)).any(1)]
+        moved = torch.cat([(step.angle - part.angle)[:, None], step.place - part.place], 1)
+        rows = rows[(moved.abs() > _some(_SHORT, moved)).any(1)]
     return pose
 
 
 def _step(likelihood: Likelihood, data: Tensor, b: Tensor, pose: Pose, noise: float) -> Pose:
     # One Gauss-Newton step from a pose, and the covariance there.
     free, prior = _freedom(likelihood), noise / likelihood.prior_std.square()
-    content = posed(likelihood, b, pose.angle, pose.shift - likelihood.shifts[pose.cell])
+    content = posed(likelihood, b, pose)
     shown = _shown(likelihood, content, pose.cell)
     slopes = content[:, 1:] * free[:, None]
     curvature = (shown[:, 1:] * free[:, None]) @ slopes.mT + torch.diag(prior)
     misfit = (slopes @ (data - shown[:, 0])[..., None])[..., 0]
-    misfit[:, 1:] -= prior[1:] * pose.shift
+    misfit[:, 1:] -= prior[1:] * pose.place
     if likelihood.aligned:  # a uniform angle is pulled nowhere
         misfit[:, 0] -= prior[0] * wrap(pose.angle)
     inverse = torch.linalg.inv(curvature)
     change = (inverse @ misfit[..., None])[..., 0] * free
-    farthest = float(likelihood.shifts.abs().max()) + _BEYOND
-    shift = pose.shift + change[:, 1:].clamp(-_LONGEST_SHIFT, _LONGEST_SHIFT)
+    longest, moved = _some(_LONGEST, change), likelihood.moved
+    change = change.clamp(-longest, longest)
+    farthest = likelihood.places.abs().amax(0) + _some(_BEYOND, pose.place)
+    place = pose.place + change[:, 1:]
     return Pose(
-        pose.angle + change[:, 0].clamp(-_LONGEST_TURN, _LONGEST_TURN),
-        shift.clamp(-farthest, farthest),
+        pose.angle + change[:, 0],
+        place.clamp(-farthest, farthest),
         noise * inverse,
-        torch.cdist(shift, likelihood.shifts).argmin(1),
+        torch.cdist(place * moved, likelihood.places * moved).argmin(1),
     )
 
 
-def posed(likelihood: Likelihood, b: Tensor, angle: Tensor, shift: Tensor) -> Tensor:
-    """Content ``(n, 2 D)`` at a pose near the grid's shift, and its derivatives.
+def posed(likelihood: Likelihood, b: Tensor, pose: Pose) -> Tensor:
+    """Content ``(n, 2 D)`` at a pose, as seen from its cell of the grid, and its derivatives.
 
     Returns
     -------
     content
-        Shape ``(n, 4, 2 D)``: itself, and by angle, shift along x and shift along y.
+        Shape ``(n, 4, 2 D)``, or ``(n, 5, 2 D)`` with scales: itself, and by angle and place.
     """
-    content = likelihood.turn(b, angle)
+    cell = likelihood.places[pose.cell]
+    shift = (pose.place - cell)[:, :2]
+    if likelihood.scaled:
+        b = likelihood.enlarge(b, (pose.place - cell)[:, 2])
+        unit = cell[:, 2:].exp()
+        shift = shift / unit
+    content = likelihood.turn(b, pose.angle)
     if shift.any():
         content = likelihood.displace(content[:, None], shift)[:, 0]
-    spin, x, y = likelihood.motions(content).unbind(1)
-    # The turn is about where the content lies, and `spin` about the shift of the grid.
+    spin, x, y, *outwards = likelihood.motions(content).unbind(1)
+    # Content turns and grows about where it lies, and `spin` turns it about its cell.
     turn = spin - shift[:, 1:] * x + shift[:, :1] * y
-    return torch.stack([content, turn, x, y], 1)
+    if not outwards:
+        return torch.stack([content, turn, x, y], 1)
+    growth = outwards[0] - shift[:, :1] * x - shift[:, 1:] * y
+    return torch.stack([content, turn, x / unit, y / unit, growth], 1)
 
 
 def inflation(likelihood: Likelihood, pixels: Tensor, b: Tensor, pose: Pose) -> Tensor:
@@ -107,29 +120,30 @@ def inflation(likelihood: Likelihood, pixels: Tensor, b: Tensor, pose: Pose) -> 
     Parameters
     ----------
     pixels
-        Of the support, shape ``(n, p)``.
+        Of the support, shape ``(n, C p)``.
 
     Returns
     -------
     factors
-        Shape ``(2,)``, at least 1.
+        Shape ``(2,)``, of angle and shifts, or ``(3,)`` with that of the scale; at least 1.
     """
-    content = posed(likelihood, b, pose.angle, pose.shift - likelihood.shifts[pose.cell])
+    content = posed(likelihood, b, pose)
     shown = torch.stack(
-        [f @ likelihood.functions[k] for f, k in zip(content, pose.cell, strict=True)]
+        [likelihood.images(f, int(k)) for f, k in zip(content, pose.cell, strict=True)]
     )
     residual, slopes = pixels - shown[:, 0], shown[:, 1:]
     sector = likelihood.sectors
     estimates, covariances = [], []
     for half in (sector == 0, sector == 1):
         part = slopes[..., half]
-        curvature = part @ part.mT + _SLIGHT * torch.eye(3, device=part.device)
+        curvature = part @ part.mT + _SLIGHT * torch.eye(part.shape[1], device=part.device)
         covariances.append(torch.linalg.inv(curvature))
         estimates.append(covariances[-1] @ part @ residual[:, half, None])
     variance = sum(covariances).diagonal(dim1=1, dim2=2) * residual.square().mean()
     score = (estimates[0] - estimates[1])[..., 0].abs() / variance.sqrt()
     middle = score.median(0).values / _MEDIAN_OF_NORMAL
-    return torch.stack([middle[0], middle[1:].mean()]).nan_to_num(1.0).clamp(1.0, _MOST_INFLATION)
+    factors = torch.stack([middle[0], middle[1:3].mean(), *middle[3:]])
+    return factors.nan_to_num(1.0).clamp(1.0, _MOST_INFLATION)
 
 
 def wrap(angle: Tensor) -> Tensor:
@@ -138,7 +152,7 @@ def wrap(angle: Tensor) -> Tensor:
 
 
 def _shown(likelihood: Likelihood, content: Tensor, cell: Tensor) -> Tensor:
-    # What coefficients the support would give for this content: one Gram matrix per shift.
+    # What coefficients the support would give for this content: one Gram matrix per place.
     shown = torch.empty_like(content)
     for k in cell.unique():
         rows = (cell == k).nonzero()[:, 0]
@@ -147,5 +161,11 @@ def _shown(likelihood: Likelihood, content: Tensor, cell: Tensor) -> Tensor:
 
 
 def _freedom(likelihood: Likelihood) -> Tensor:
-    turns, moves = len(likelihood.angles) > 1, len(likelihood.shifts) > 1
-    return torch.tensor([turns, moves, moves], dtype=torch.float32).to(likelihood.angles.device)
+    turns, moves = len(likelihood.angles) > 1, bool(likelihood.places[:, :2].any())
+    free = [turns, moves, moves] + [True] * likelihood.scaled
+    return torch.tensor(free, dtype=torch.float32).to(likelihood.angles.device)
+
+
+def _some(values: tuple[float, ...], like: Tensor) -> Tensor:
+    # As many numbers as the model's poses have.
+    return like.new_tensor(values[: like.shape[1]])

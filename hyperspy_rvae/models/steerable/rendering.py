@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from hyperspy_rvae.models.geometry import canonical_frame, pixel_grid, vector_angle
 from hyperspy_rvae.models.steerable.basis import Basis
+from hyperspy_rvae.models.steerable.channels import apart
 
 _RING = 0.05  # px between the radii of the table
 
@@ -33,13 +34,19 @@ class Renderer(nn.Module):
         self.register_buffer("orders", torch.from_numpy(basis.orders).to(torch.float32), False)
         self.register_buffer("table", table.contiguous(), persistent=False)
 
-    def forward(self, b: Tensor, angle: Tensor, shift: Tensor) -> Tensor:
-        """Pixels ``(n, p)`` of content ``(n, 2 D)``, turned and then shifted."""
-        turn, offset = canonical_frame(angle, shift)
+    def forward(
+        self, b: Tensor, angle: Tensor, shift: Tensor, scale: Tensor | None = None
+    ) -> Tensor:
+        """Pixels ``(n, C p)`` of content ``(n, 2 C D)``, enlarged, turned and then shifted."""
+        turn, offset = canonical_frame(angle, shift, scale)
         points = self.pixels @ turn.mT + offset[:, None]
         place = (points.square().sum(-1).sqrt() / self.spacing).clamp(max=len(self.table) - 1.01)
         ring = place.long()
         radial = torch.lerp(self.table[ring], self.table[ring + 1], (place - ring)[..., None])
         phase = vector_angle(points)[..., None] * self.orders
-        real, imaginary = b[:, None].chunk(2, -1)
-        return (radial * (phase.cos() * real - phase.sin() * imaginary)).sum(-1)
+        cos, sin = phase.cos(), phase.sin()
+        shown = []
+        for channel in apart(b, b.shape[-1] // (2 * len(self.orders))).split(1, 1):
+            real, imaginary = channel.chunk(2, -1)
+            shown.append((radial * (cos * real - sin * imaginary)).sum(-1))
+        return torch.cat(shown, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Generator, Tensor
@@ -15,6 +16,9 @@ from hyperspy_rvae.models.labels import UNKNOWN
 from hyperspy_rvae.models.steerable.classes import Classes, cluster
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork, beside
 from hyperspy_rvae.models.steerable.training import Samples, Trainer, log_scale, reconstruction
+
+if TYPE_CHECKING:
+    from hyperspy_rvae.models.steerable.streaming import Stream, StreamedSamples
 
 _LEAST_STEPS = (600, 3500)  # before a plateau counts
 _STEPS_AT_UNIT_SNR, _SNR_POWER = 900, 0.8
@@ -33,6 +37,7 @@ def train(
     generator: Generator,
     callback: Callback | None,
     labels: Tensor | None = None,
+    stream: Stream | None = None,
 ) -> list[Record]:
     """Train a network in place.
 
@@ -51,6 +56,9 @@ def train(
     labels
         Index of the class of each, shape ``(n,)``, ``UNKNOWN`` where it is not labelled. None:
         classes, if the network has any, are first guessed by a training without.
+    stream
+        All that there is to learn from, where it doesn't fit into memory; `pixels` are a sample of
+        it then, for scales and validation. Not with classes.
 
     Returns
     -------
@@ -62,14 +70,16 @@ def train(
     if labels is not None:  # those labelled are too few to hold out
         order = order[(labels[order] != UNKNOWN).sort(stable=True).indices]
     held_out, learned = order[:aside][:_HELD_OUT_MOST], order[aside:]
-    samples = Samples(network, pixels[learned], condition[learned])
+    known = Samples(network, pixels[learned], condition[learned])
+    samples = known if stream is None else stream.samples(network, held_out)
     least = min(max(_STEPS_AT_UNIT_SNR / snr**_SNR_POWER, _LEAST_STEPS[0]), _LEAST_STEPS[1])
-    run = Run(network, samples, (pixels[held_out], condition[held_out]), least, generator)
+    kept = pixels[held_out], condition[held_out]
+    run = Run(network, known, samples, kept, least, generator)
     if not network.space.classes:
         history = run.train(plan, None, callback)
     elif labels is not None:
-        known = labels[learned]
-        history = run.train(plan, Classes(network, known, known, generator), callback)
+        told = labels[learned]
+        history = run.train(plan, Classes(network, told, told, generator), callback)
     else:
         history = _train_joint(run, plan, callback)
     with torch.no_grad():
@@ -79,25 +89,30 @@ def train(
 
 
 class Run:
-    """A network, what it learns from, and what is held out: pixels and conditions."""
+    """A network, what it learns from, and what is held out: pixels and conditions.
+
+    Those `known` are in memory; `samples` are the same, or a stream of which they are some.
+    """
 
     def __init__(
         self,
         network: SteerableNetwork,
-        samples: Samples,
+        known: Samples,
+        samples: Samples | StreamedSamples,
         held_out: tuple[Tensor, Tensor],
         least: float,
         generator: Generator,
     ) -> None:
-        self.network, self.samples, self.held_out = network, samples, held_out
+        self.network, self.known, self.samples = network, known, samples
+        self.held_out = held_out
         self.least, self.generator = least, generator
 
     def train(self, plan: Plan, classes: Classes | None, callback: Callback | None) -> list[Record]:
         """Train until the plan is done, with classes or with none."""
-        network, samples = self.network, self.samples
-        some = torch.arange(min(len(samples), _BEGUN_MOST))
-        network.begin(samples.coefficients(some), samples.square)
-        trainer = Trainer(network, samples, plan, self.generator, classes)
+        network, known = self.network, self.known
+        some = torch.arange(min(len(known), _BEGUN_MOST))
+        network.begin(known.coefficients(some), known.square)
+        trainer = Trainer(network, self.samples, plan, self.generator, classes)
         course = Course(plan, trainer.steps, math.ceil(self.least / trainer.steps))
         noise_seed = int(torch.randint(2**31, (1,), generator=self.generator))
         codes = network.codes() if classes is not None else 0 * network.codes()[:1]
@@ -120,11 +135,11 @@ class Run:
     @torch.no_grad()
     def guess(self) -> Tensor:
         """Class of each sample, by clusters of the content that is read without classes."""
-        network, samples = self.network, self.samples
+        network, samples = self.network, self.known
         none, parts = 0 * network.codes()[0], []
         for rows in torch.arange(len(samples)).to(samples.pixels.device).split(_AT_ONCE):
-            context = beside(none, samples.condition[rows])
-            parts.append(network.look(samples.coefficients(rows), context).content)
+            a, context = samples.coefficients(rows), beside(none, samples.context[rows])
+            parts.append(network.look(network.weigh(a), context).content)
         seed = int(torch.randint(2**31, (1,), generator=self.generator))
         found = cluster(torch.cat(parts).numpy(force=True), network.space.classes, seed)
         return torch.from_numpy(found).to(samples.pixels.device)
@@ -174,9 +189,10 @@ def validate(
 def _loss(
     network: SteerableNetwork, pixels: Tensor, context: Tensor, cost: Cost, generator: Generator
 ) -> Tensor:
-    a, square = network.likelihood.coefficients(pixels), pixels.square().sum(1)
+    a = network.weigh(network.likelihood.coefficients(pixels))
+    square = network.weigh_squares(network.likelihood.squares(pixels))
     mean, log_variance, _ = network.look(a, context)
     noise = torch.randn(mean.shape, generator=generator).to(mean.device)
     b = network.draw(mean + (log_variance / 2).exp() * noise, context)
-    found = network.likelihood.evidence(a, b, square, float(network.noise_variance))
+    found = network.likelihood.evidence(a, b, square, network.noise)
     return reconstruction(network, found, square) + cost.of(kl_unit(mean, log_variance))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from hyperspy_rvae.models.course import Course, Plan, Record
+from hyperspy_rvae.models.course import Course, Plan, Record, noise_record
 from hyperspy_rvae.models.divergence import kl_unit, told_twice
 from hyperspy_rvae.models.steerable.classes import Classes
 from hyperspy_rvae.models.steerable.likelihood import Evidence
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
+
+if TYPE_CHECKING:
+    from hyperspy_rvae.models.steerable.streaming import StreamedSamples
 
 _BATCHES = (8, 50)  # fewest and most subimages to a step
 _STEPS_PER_EPOCH = 8  # which smaller batches are for
@@ -32,7 +35,6 @@ _STILL_EVERY = 4  # steps
 _STILL = 1000.0 * _STILL_EVERY  # nats per squared pixel that content moves as z changes by one
 _SLIGHT = 1e-3
 _OWN_SHIFT = 0.7  # share of subimages that are read where their content was last found
-_NEAR_SHIFTS = 9
 _EVERYWHERE = 4  # after warming up, steps between looks at all shifts and not at nearby ones
 _AT_ONCE = 256
 _DRAWN = ("misfit", "seen", "shift", "weight", "order", "place")
@@ -40,13 +42,13 @@ _STORED_MOST = 2**27  # coefficients; of more subimages they are computed anew i
 
 
 class Samples:
-    """Subimages as coefficients, stored if they fit into memory, and the condition of each."""
+    """Subimages as coefficients, stored if they fit into memory, and the context of each."""
 
-    def __init__(self, network: SteerableNetwork, pixels: Tensor, condition: Tensor) -> None:
+    def __init__(self, network: SteerableNetwork, pixels: Tensor, context: Tensor) -> None:
         self.likelihood = network.likelihood
-        self.pixels, self.condition = pixels, condition
-        self.square = pixels.square().sum(1)
-        numbers = len(pixels) * self.likelihood.functions[..., 0].numel()
+        self.pixels, self.context = pixels, context
+        self.square = self.likelihood.squares(pixels)
+        numbers = len(pixels) * self.likelihood.functions[..., 0].numel() * network.channels
         self.stored: Tensor | None = None
         if numbers <= _STORED_MOST:
             parts = [self.likelihood.coefficients(part) for part in pixels.split(_AT_ONCE)]
@@ -65,7 +67,12 @@ class Samples:
 
     def at(self, rows: Tensor, place: Tensor) -> Tensor:
         """Coefficients ``(n, 2 D)`` of some rows, each about one shift."""
-        return self.coefficients(rows, place[:, None])[:, 0]
+        found = self.coefficients(rows, place[:, None])[:, 0]
+        return self.likelihood.seen_from(place, found)
+
+    def draws(self, batch: int, generator: Generator) -> Draws:
+        """Draw rows in batches."""
+        return Draws(len(self), batch, generator)
 
 
 class Draws:
@@ -95,9 +102,8 @@ class Draws:
         hard = torch.multinomial(self.weight, self.hard, True, generator=self.generator)
         return torch.cat([rows, hard])
 
-    def places(self, rows: Tensor, shifts: int) -> tuple[Tensor, Tensor]:
-        """Index of the shift at which each row is read, and whether it is its own."""
-        near = min(_NEAR_SHIFTS, shifts)
+    def places(self, rows: Tensor, near: int) -> tuple[Tensor, Tensor]:
+        """Index of the place at which each row is read, and whether it is its own."""
         chance = torch.rand(len(rows), generator=self.generator)
         anywhere = torch.randint(near, (len(rows),), generator=self.generator)
         own = (chance < _OWN_SHIFT) & self.seen[rows]
@@ -120,11 +126,8 @@ class Draws:
             setattr(self, name, state_dict[name])
 
     def _weigh(self) -> None:
-        if not self.hard or self.seen.float().mean() <= 0.5:
-            return
-        off = self.misfit - self.misfit.median()
-        score = off / (1.4826 * off.abs().median() + 1e-9)
-        self.weight = (score - _EASY).clamp(0, _HARDEST) + 1e-3
+        if self.hard and self.seen.float().mean() > 0.5:
+            self.weight = weights(self.misfit)
 
 
 class Trainer:
@@ -133,7 +136,7 @@ class Trainer:
     def __init__(
         self,
         network: SteerableNetwork,
-        samples: Samples,
+        samples: Samples | StreamedSamples,
         plan: Plan,
         generator: Generator,
         classes: Classes | None = None,
@@ -141,11 +144,12 @@ class Trainer:
         self.network, self.samples, self.plan, self.generator = network, samples, plan, generator
         self.classes = classes
         batch = min(plan.batch_size or batch_size(len(samples)), len(samples))
-        self.draws = Draws(len(samples), batch, generator)
+        self.draws = samples.draws(batch, generator)
         self.steps = math.ceil(len(samples) / batch)
         self.near = network.near.cpu()
         turns, moves = network.space.rotation, network.space.translation
-        lever = [turns * min(network.window) / 4, 1.0 * moves, 1.0 * moves]
+        arm = min(network.window) / 4
+        lever = [turns * arm, 1.0 * moves, 1.0 * moves] + [arm] * network.space.scale
         self.lever = network.gain.new_tensor(lever)
         known = network.space.prior.shift is not None
         self.centring = (_CENTRING_ON_PRIOR,) * 2 if known else _CENTRING
@@ -172,27 +176,27 @@ class Trainer:
             "loss": misfit + cost,
             "reconstruction": misfit,
             "divergence": divergence,
-            "noise_variance": float(self.network.noise_variance) * float(self.network.scale) ** 2,
+            **noise_record(self.network.noise_variance, self.network.scale),
         }
 
     def step(self) -> tuple[float, float, float]:
         """Take one step; reconstruction, divergence and its cost of the subimages in turn."""
         likelihood, device = self.network.likelihood, self.network.noise_variance.device
         rows = self.draws.next()
-        place, own = self.draws.places(rows, len(likelihood.shifts))
+        place, own = self.draws.places(rows, self.near.shape[1])
         warm = self.taken >= 2 * self.warm_up
         everywhere = not warm or self.taken % _EVERYWHERE == 0
         cells = None if everywhere else self.near[self.draws.shift[rows]]
         rows, place, own = rows.to(device), place.to(device), own.to(device)
         cells = None if cells is None else cells.to(device)
-        own_a, a = self.samples.at(rows, place), self.samples.coefficients(rows, cells)
-        context, class_kl = self._context(rows, own_a, a, cells)
-        mean, log_variance = self.network.read(own_a, context, self._turns(len(rows)))
+        here = self.network.weigh(self.samples.at(rows, place))
+        a = self.network.weigh(self.samples.coefficients(rows, cells))
+        context, class_kl = self._context(rows, here, a, cells)
+        mean, log_variance = self.network.read(here, context, self._turns(len(rows)))
         noise = torch.randn(mean.shape, generator=self.generator).to(device)
         content = mean + (log_variance / 2).exp() * noise
         b = self.network.draw(content, context)
-        square = self.samples.square[rows]
-        s2 = float(self.network.noise_variance)
+        square, s2 = self.network.weigh_squares(self.samples.square[rows]), self.network.noise
         with torch.no_grad():
             found = likelihood.evidence(a, b, square, s2, cells)
             motions = likelihood.motions(b)
@@ -210,22 +214,22 @@ class Trainer:
             even = slice(self.draws.even)
             loss = loss + _ONCE * told_twice(mean[even], log_variance[even], context[even])
         loss.backward()
-        steepest = _GRADIENT_NORM * likelihood.size
+        steepest = _GRADIENT_NORM * likelihood.size * likelihood.channels
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), steepest)
         self.optimiser.step()
         self.taken += 1
         return self._note(rows.cpu(), found, square, kl.detach(), class_kl)
 
     def _context(
-        self, rows: Tensor, own: Tensor, a: Tensor, cells: Tensor | None
+        self, rows: Tensor, here: Tensor, a: Tensor, cells: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         # What the networks are given, and the divergence of the class.
-        condition = self.samples.condition[rows]
+        condition = self.samples.context[rows]
         none = condition.new_zeros(len(rows), self.network.space.classes)
         if self.classes is None:
             return torch.cat([none, condition], 1), none.sum(1)
         self.classes.released = self.taken >= 2 * self.warm_up
-        code, kl = self.classes.draw(rows, own, a, cells, condition)
+        code, kl = self.classes.draw(rows, here, a, cells, condition)
         return torch.cat([code, condition], 1), kl
 
     def _risen(self) -> float:
@@ -248,20 +252,27 @@ class Trainer:
         change = self.network.draw(content + _NEARBY * nearby, context) - b
         products = motions @ motions.mT
         slight = _SLIGHT * products.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
-        products = products + slight * torch.eye(3, device=products.device)
+        products = products + slight * torch.eye(len(self.lever), device=products.device)
         motion = torch.linalg.solve(products, motions @ change[..., None])[..., 0]
         return _STILL * (motion / _NEARBY * self.lever).square().sum(1)
 
     def _note(
         self, rows: Tensor, found: Evidence, square: Tensor, kl: Tensor, class_kl: Tensor
     ) -> tuple[float, float, float]:
-        self.draws.note(rows, found.error.cpu(), found.shift.cpu())
+        self.draws.note(rows, found.error.sum(1).cpu(), found.place.cpu())
         even = slice(self.draws.even)
         misfit = reconstruction(self.network, found, square)[even]
-        self.network.learn_noise(found.error[even].mean() / self.network.likelihood.size)
+        self.network.learn_noise(found.error[even].mean(0) / self.network.likelihood.size)
         cost = self.plan.cost.of(kl[even]) + class_kl[even]
         kl = kl[even].sum(1) + class_kl[even]
         return float(misfit.mean()), float(kl.mean()), float(cost.mean())
+
+
+def weights(misfit: Tensor) -> Tensor:
+    """Chances to be drawn for a misfit, ``(n,)``: next to none for what fits as most do."""
+    off = misfit - misfit.median()
+    score = off / (1.4826 * off.abs().median() + 1e-9)
+    return (score - _EASY).clamp(0, _HARDEST) + 1e-3
 
 
 def batch_size(count: int) -> int:
@@ -271,10 +282,11 @@ def batch_size(count: int) -> int:
 
 def reconstruction(network: SteerableNetwork, found: Evidence, square: Tensor) -> Tensor:
     """Negative log-likelihood ``(n,)`` of content that is drawn once, all poses considered."""
-    s2, size = float(network.noise_variance), network.likelihood.size
-    return square / (2 * s2) - found.log + size / 2 * math.log(2 * math.pi * s2)
+    size, noise = network.likelihood.size, network.noise_variance.tolist()
+    normaliser = sum(size / 2 * math.log(2 * math.pi * s2) for s2 in noise)
+    return square.sum(1) / (2 * network.noise) - found.log + normaliser
 
 
 def log_scale(network: SteerableNetwork) -> float:
     """Jacobian of the standardisation, nats."""
-    return network.likelihood.size * math.log(float(network.scale))
+    return network.likelihood.size * sum(map(math.log, network.scale.tolist()))

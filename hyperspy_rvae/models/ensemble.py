@@ -1,0 +1,211 @@
+"""Several models of the same subimages: trained side by side, and how far they disagree.
+
+An ensemble is its first model, whose standard deviations the others widen. A mean over models
+would be a latent of none of them: an angle between two that fit alike fits nowhere.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator
+
+from hyperspy_rvae.models import alignment, inference
+from hyperspy_rvae.models.alignment import Alignment
+from hyperspy_rvae.models.checkpoint import open_checkpoint
+from hyperspy_rvae.models.course import Callback, Plan, Record
+from hyperspy_rvae.models.fitting import Task
+from hyperspy_rvae.models.inference import AnyNetwork
+from hyperspy_rvae.models.latents import LatentSpace
+
+Learn = Callable[[Task, Generator, Callback | None], tuple[AnyNetwork, list[Record]]]
+Others = list[tuple[AnyNetwork, Alignment]]  # all models but the first
+
+_COMPARED = 4000  # subimages
+_WIDEST = math.pi / math.sqrt(3)  # standard deviation of an angle of which nothing is known
+
+
+def seeds(seed: int, count: int) -> list[int]:
+    """Give each model a seed: the first this one, the others some that depend on it alone."""
+    return [seed, *np.random.SeedSequence(seed).generate_state(count - 1).tolist()]
+
+
+def plans(
+    task: Task,
+    parameters: Mapping[str, Any],
+    each: list[int],
+    checkpoint: str | os.PathLike[str] | None,
+) -> list[Plan]:
+    """Give each model the task's plan, with a checkpoint of its own if there is to be one.
+
+    That of the first is where it would be for a single model; the others' names end in ``.1`` etc.
+    """
+    data = {"subimages": task.pixels, "condition": task.context}
+    if task.labels is not None:
+        data["labels"] = task.labels
+    elif len(task.classes) and checkpoint is not None:
+        raise ValueError(
+            "checkpoint is not offered for classes without labels, which take two trainings; leave "
+            "it out, or label some of the subimages"
+        )
+    made = []
+    for k, seed in enumerate(each):
+        path = f"{os.fspath(checkpoint)}.{k}" if checkpoint is not None and k else checkpoint
+        kept = open_checkpoint(path, {**parameters, "n_models": 1}, seed, task.window, data)
+        made.append(replace(task.plan, checkpoint=kept))
+    return made
+
+
+def train(
+    learn: Learn, task: Task, plans: list[Plan], each: list[int], callback: Callback | None
+) -> list[tuple[AnyNetwork, list[Record]]]:
+    """Train a model for each seed, on dask's cluster if there is one, or else in turn.
+
+    Parameters
+    ----------
+    plans
+        One for each.
+    callback
+        Of several models, its records say in ``model`` which they belong to. Those of a cluster
+        come when their model is done.
+    """
+    if len(each) == 1:
+        return [_learn(learn, task, plans[0], each[0], callback)]
+    client = _client()
+    if client is not None:
+        return _train_there(client, learn, task, plans, each, callback)
+    return [
+        _learn(learn, task, plan, seed, _numbered(callback, k))
+        for k, (plan, seed) in enumerate(zip(plans, each, strict=True))
+    ]
+
+
+def histories(found: list[list[Record]]) -> list[Record]:
+    """Put the records of all models in turn, numbered if there are several."""
+    if len(found) == 1:
+        return found[0]
+    return [{"model": k, **record} for k, history in enumerate(found) for record in history]
+
+
+def history_of(history: list[Record], model: int) -> list[Record]:
+    """Take the records of one model, without its number."""
+    return [
+        {name: value for name, value in record.items() if name != "model"}
+        for record in history
+        if record.get("model", 0) == model
+    ]
+
+
+def compare(networks: list[AnyNetwork], task: Task, seed: int) -> Others:
+    """Put all networks but the first into the first one's conventions, by training data."""
+    if len(networks) == 1:
+        return []
+    rows = np.random.default_rng(seed).permutation(len(task.pixels))[:_COMPARED]
+    pixels, context = task.pixels[rows], task.context[rows]
+    values = [inference.encode(network, pixels, context, task.device)[0] for network in networks]
+    found = [alignment.find(values[0], other, task.space) for other in values[1:]]
+    return list(zip(networks[1:], found, strict=True))
+
+
+def widen(
+    values: np.ndarray,
+    std: np.ndarray,
+    others: Others,
+    pixels: np.ndarray,
+    context: np.ndarray,
+    device: torch.device,
+) -> np.ndarray:
+    """Widen standard deviations ``(n, latents)`` by how far the models disagree.
+
+    By the law of total variance they are ``sqrt(std**2 + disagreement**2)``.
+    """
+    if not others:
+        return std
+    space = others[0][0].space
+    every = [values.astype(np.float64)]
+    for network, aligning in others:
+        found, _ = inference.encode(network, pixels, context, device)
+        every.append(aligning.apply(values, found, space))
+    total = np.hypot(std, disagreement(np.stack(every), space))
+    if space.rotation:
+        total[:, 0] = total[:, 0].clip(max=_WIDEST)
+    return total.astype(std.dtype)
+
+
+def disagreement(values: np.ndarray, space: LatentSpace) -> np.ndarray:
+    """Take the standard deviation of latents ``(models, n, latents)`` over the models.
+
+    It is that of a sample, without bias. For angles, ``sqrt(-2 log(1 - V))`` with the circular
+    variance V, likewise without bias (Mardia and Jupp, Directional Statistics, 2000); at most that
+    of an angle of which nothing is known.
+    """
+    spread = values.std(0, ddof=1)
+    if space.rotation:
+        count = len(values)
+        length = abs(np.exp(1j * values[..., 0]).mean(0))
+        variance = (1 - length) * count / (count - 1)
+        narrowest = math.exp(-(_WIDEST**2) / 2)
+        spread[:, 0] = np.sqrt(-2 * np.log((1 - variance).clip(narrowest, 1)))
+    return spread
+
+
+def _numbered(callback: Callback | None, model: int) -> Callback | None:
+    if callback is None:
+        return None
+    return lambda epoch, record: callback(epoch, {"model": model, **record})
+
+
+def _client() -> Any:
+    # The client of a dask cluster, unless this is one of its tasks; without one, distributed need
+    # not be imported.
+    if "distributed" not in sys.modules:
+        return None
+    from distributed import default_client, get_worker
+
+    try:
+        get_worker()
+    except ValueError:
+        try:
+            return default_client()
+        except ValueError:
+            return None
+    return None
+
+
+def _train_there(
+    client: Any,
+    learn: Learn,
+    task: Task,
+    plans: list[Plan],
+    each: list[int],
+    callback: Callback | None,
+) -> list[tuple[AnyNetwork, list[Record]]]:
+    shared = client.scatter(task, broadcast=True)
+    futures = [
+        client.submit(_learn, learn, shared, plan, seed, pure=False)
+        for plan, seed in zip(plans, each, strict=True)
+    ]
+    found = []
+    try:
+        for k, future in enumerate(futures):
+            network, history = future.result()
+            found.append((network, history))
+            for epoch, record in enumerate(history):
+                if callback is not None:
+                    callback(epoch, {"model": k, **record})
+    finally:
+        client.cancel(futures)
+    return found
+
+
+def _learn(
+    learn: Learn, task: Task, plan: Plan, seed: int, callback: Callback | None = None
+) -> tuple[AnyNetwork, list[Record]]:
+    return learn(replace(task, plan=plan), Generator().manual_seed(seed), callback)
