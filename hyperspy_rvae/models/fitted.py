@@ -23,7 +23,7 @@ from hyperspy_rvae.models import (
     inference,
     storage,
 )
-from hyperspy_rvae.models.conditions import Condition
+from hyperspy_rvae.models.configuration import Configuration
 from hyperspy_rvae.models.course import Record
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace
@@ -38,9 +38,6 @@ class FittedModel(TransformerMixin, BaseEstimator):
     device: Literal["cpu", "cuda"] | None
     decoder: str
     n_models: int
-
-    def _space(self) -> LatentSpace:
-        raise NotImplementedError
 
     @overload
     def transform(
@@ -95,7 +92,7 @@ class FittedModel(TransformerMixin, BaseEstimator):
             Shape ``(n, height, width)``, or ``(n, channels, height, width)`` if there are several.
         """
         network = self._fitted()
-        values = checks.check_latents(Z, network.space.names)
+        values = checks.check_latents(Z, network.space.names, network.space.classes)
         context = conditions.codes(self.condition_, condition, len(values))
         images = inference.decode(network, values, context, self._device())
         several = (network.channels,) if network.channels > 1 else ()
@@ -134,7 +131,7 @@ class FittedModel(TransformerMixin, BaseEstimator):
         network = self._fitted()
         if not isinstance(network, SteerableNetwork):
             raise ValueError("symmetry needs decoder='steerable', got 'spatial'; fit such a model")
-        values = checks.check_latents(Z, network.space.names)
+        values = checks.check_latents(Z, network.space.names, network.space.classes)
         context = conditions.codes(self.condition_, condition, len(values))
         return inference.symmetry(network, values, context, self._device())
 
@@ -159,7 +156,7 @@ class FittedModel(TransformerMixin, BaseEstimator):
         for k, seed in enumerate(ensemble.seeds(self.seed_, len(networks))):
             models.append(type(self)(**parameters | {"seed": seed}))
             history = ensemble.history_of(self.history_, k)
-            models[k]._adopt(networks[k], [], history, seed, self.condition_)
+            models[k]._adopt(networks[k], [], self._known(parameters, seed, history))
         return models
 
     @property
@@ -181,17 +178,10 @@ class FittedModel(TransformerMixin, BaseEstimator):
 
     def configuration(self) -> str:
         """Everything of a fitted model but its weights and its device, as JSON."""
-        network = self._fitted()
+        self._fitted()
         parameters = self.get_params(deep=False)
         del parameters["device"]  # of the machine, and not of the model
-        return configuration.write(
-            parameters,
-            network.window,
-            self.seed_,
-            self.history_,
-            self.condition_,
-            network.channels,
-        )
+        return configuration.write(self._known(parameters, self.seed_, self.history_))
 
     def weights(self) -> dict[str, np.ndarray]:
         """Weights of a fitted model by name, arrays of at least one dimension."""
@@ -221,11 +211,11 @@ class FittedModel(TransformerMixin, BaseEstimator):
             raise ValueError(
                 f"the model's configuration is no {cls.__name__}'s: {error}"
             ) from error
-        context = 0 if found.condition is None else found.condition.width
-        shape = model.decoder, found.window, model._space(), context, found.channels
+        width = 0 if found.condition is None else found.condition.width
+        space = LatentSpace.of(model.get_params(deep=False))
+        shape = model.decoder, found.window, space, width, found.channels
         build = partial(storage.from_arrays, *shape)
-        network, others = storage.ensemble_from_arrays(build, int(model.n_models), weights)
-        model._adopt(network, others, found.history, found.seed, found.condition)
+        model._adopt(*storage.ensemble_from_arrays(build, int(model.n_models), weights), found)
         return model
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -260,6 +250,10 @@ class FittedModel(TransformerMixin, BaseEstimator):
             std = ensemble.widen(values, std, self._others, pixels, context, device)
         return values, std
 
+    def _known(self, parameters: dict[str, Any], seed: int, history: list[Record]) -> Configuration:
+        told = self.condition_, self.n_channels_, self.classes_.tolist()
+        return Configuration(parameters, self.window_shape_, seed, history, *told)
+
     def _device(self) -> torch.device:
         return checks.choose_device(self.device)
 
@@ -267,19 +261,11 @@ class FittedModel(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "latent_names_")
         return self._network
 
-    def _adopt(
-        self,
-        network: AnyNetwork,
-        others: ensemble.Others,
-        history: list[Record],
-        seed: int,
-        condition: Condition | None,
-    ) -> None:
+    def _adopt(self, network: AnyNetwork, others: ensemble.Others, known: Configuration) -> None:
         # The networks are on the CPU, where they can be copied, pickled and shared by threads.
         self._network, self._others = network, others
-        self.history_ = history
-        self.seed_ = seed
-        self.condition_ = condition
+        self.history_, self.seed_ = known.history, known.seed
+        self.condition_, self.classes_ = known.condition, np.array(known.classes)
         self.latent_names_ = network.space.names
         self.window_shape_ = network.window
         self.n_channels_ = network.channels

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from hyperspy_rvae.models import (
-    blocks,
-    checks,
-    conditions,
-    ensemble,
-    fitting,
-    inference,
-)
+from hyperspy_rvae.models import checks, ensemble, fitting, inference
 from hyperspy_rvae.models.checkpoint import settle_seed
-from hyperspy_rvae.models.course import Callback, Plan
-from hyperspy_rvae.models.divergence import Cost
+from hyperspy_rvae.models.course import Callback
 from hyperspy_rvae.models.fitted import FittedModel
-from hyperspy_rvae.models.latents import LatentSpace, PosePrior
 
 Invariance = Literal["rotation", "translation", "scale"]
 
@@ -44,6 +34,10 @@ class RVAE(FittedModel):
         about 2 px (1 px in windows below 20 px); corners are drawn as the rim of the disc goes
         on. ``"spatial"``: the decoder of [1]_, whose encoder guesses the pose; slower, and often
         wrong where content looks alike in several poses. For comparison, and for old results.
+    discrete_classes
+        How many classes stand beside the content latents, for environments of so many kinds; 0
+        for none. They are found, or learned from labels of some subimages [6]_, and need the
+        steerable decoder.
     rotation_prior
         Standard deviation in radians, up to pi, of angles that are normal about 0, wrapped around
         the circle: for crystals that are nearly aligned, of whose symmetric motifs it then tells
@@ -102,11 +96,12 @@ class RVAE(FittedModel):
         Names of the latents in the order of the columns: "angle" (radians, counter-clockwise as
         displayed, in (-pi, pi]; a subimage turned by +a has an angle greater by a), "shift_x" and
         "shift_y" (pixels, right and down: the content's displacement from the window's centre),
-        "scale" (a factor; 1 is the mean of the training set), "z1", "z2", .... The origin of the
-        angle is the model's own: each content is turned to
-        overlap the most with the one most like it, which is a mere convention where they share
-        nothing; under ``rotation_prior`` it is the prior's zero. The origin of the shift is each
-        motif's own, and under ``translation_prior`` the mean of each motif's shifts.
+        "scale" (a factor; 1 is the mean of the training set), "z1", "z2", ...; with
+        ``discrete_classes`` then "class", an index into ``classes_``, and "class_probability". The
+        origin of the angle is the model's own: each content is turned to overlap the most with the
+        one most like it, which is a mere convention where they share nothing; under
+        ``rotation_prior`` it is the prior's zero. The origin of the shift is each motif's own, and
+        under ``translation_prior`` the mean of each motif's shifts.
     history_
         One dict per epoch: ``loss``, ``reconstruction`` and ``divergence`` (nats per subimage on
         the input's scale), ``noise_variance``, and ``validation_loss`` where some are held out.
@@ -115,6 +110,8 @@ class RVAE(FittedModel):
         channels.
     seed_
         The seed that was used.
+    classes_
+        Names of the classes: the labels, or numbers; none without ``discrete_classes``.
     condition_
         None, or what `fit` was given as condition: its ``labels``, or ``location`` and ``scale``
         of its values, and ``names``, if it came from columns of a table.
@@ -128,6 +125,8 @@ class RVAE(FittedModel):
     .. [3] Zhao, Singer, J. Opt. Soc. Am. A 30, 871 (2013).
     .. [4] Burgess, Higgins, Pal, Matthey, Watters, Desjardins, Lerchner, arXiv:1804.03599 (2018).
     .. [5] Kingma, Salimans, Jozefowicz, Chen, Sutskever, Welling, NeurIPS 2016, arXiv:1606.04934.
+
+    .. [6] Kingma, Rezende, Mohamed, Welling, NeurIPS 2014, arXiv:1406.5298.
 
     Examples
     --------
@@ -147,6 +146,7 @@ class RVAE(FittedModel):
         *,
         invariances: Sequence[Invariance] = ("rotation", "translation"),
         decoder: Literal["steerable", "spatial"] = "steerable",
+        discrete_classes: int = 0,
         rotation_prior: float | None = None,
         translation_prior: float | None = None,
         rotation_symmetry: int | Literal["auto"] | None = None,
@@ -168,6 +168,7 @@ class RVAE(FittedModel):
         self.latent_dim = latent_dim
         self.invariances = invariances
         self.decoder = decoder
+        self.discrete_classes = discrete_classes
         self.rotation_prior = rotation_prior
         self.translation_prior = translation_prior
         self.rotation_symmetry = rotation_symmetry
@@ -205,7 +206,9 @@ class RVAE(FittedModel):
             Channels are images of the same place: they share the pose, and each has its own unit
             and noise. Of a dask array ``max_subimages`` are computed.
         y
-            Ignored.
+            Ignored without ``discrete_classes``. With them, labels ``(n,)`` of some subimages, text
+            or integers, one for each class; None, NaN, "" or, among integers, -1 where there is
+            none. Not given, classes are found.
         condition
             What is known of each subimage and given to encoder and decoder, so that the content
             latents need not say it: labels ``(n,)``, text or integers; or continuous values,
@@ -227,58 +230,21 @@ class RVAE(FittedModel):
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be a function of epoch and record, got {callback!r}")
         seed = settle_seed(self.seed, checkpoint)
-        condition = blocks.draw_beside("condition", condition, X, self.max_subimages, seed)
-        learned = None if condition is None else conditions.learn(condition)
-        some, streamed = blocks.to_learn(X, self.max_subimages, self.buffer_subimages, seed)
-        pixels, window, channels = checks.check_new_subimages(some)
-        checks.check_decoder(self.decoder, window)
+        parameters = self.get_params(deep=False)
+        task = fitting.prepare(parameters, X, y, condition, seed)
         learn = fitting.spatial if self.decoder == "spatial" else fitting.steerable
-        context = conditions.codes(learned, condition, len(streamed.X) if streamed else len(pixels))
-        if streamed:
-            streamed = dataclasses.replace(streamed, context=context)
-            context = context[streamed.rows]
-        task = fitting.Task(
-            pixels,
-            window,
-            self._space(),
-            self._plan(),
-            context,
-            self._device(),
-            channels,
-            streamed,
-        )
         each = ensemble.seeds(seed, int(self.n_models))
-        plans = ensemble.plans(task, self.get_params(deep=False), each, checkpoint)
+        plans = ensemble.plans(task, parameters, each, checkpoint)
         found = ensemble.train(learn, task, plans, each, callback)
         networks = [network.cpu().eval() for network, _ in found]
         for network in networks:
-            inference.measure_spread(network, pixels, context, task.device)
+            inference.measure_spread(network, task.pixels, task.context, task.device)
         history = ensemble.histories([history for _, history in found])
-        self._adopt(networks[0], ensemble.compare(networks, task, seed), history, seed, learned)
+        others = ensemble.compare(networks, task, seed)
+        self._adopt(networks[0], others, task.learned(seed, history))
         return self
 
     def fit_transform(self, X: Any, y: Any = None, *, condition: Any = None, **others: Any) -> Any:
         """Learn from subimages and give their latents; as `fit`, and then `transform`."""
         self.fit(X, y, condition=condition, **others)
         return self.transform(X, condition=condition)
-
-    def _plan(self) -> Plan:
-        return Plan(
-            epochs=None if self.epochs is None else int(self.epochs),
-            batch_size=None if self.batch_size is None else int(self.batch_size),
-            learning_rate=float(self.learning_rate),
-            cost=Cost(float(self.beta), self.kl_warmup, self.capacity, float(self.free_bits)),
-            validation_fraction=float(self.validation_fraction),
-            patience=None if self.patience is None else int(self.patience),
-        )
-
-    def _space(self) -> LatentSpace:
-        turns, moves = "rotation" in self.invariances, "translation" in self.invariances
-        widths = (self.rotation_prior, self.translation_prior)
-        prior = PosePrior(*(None if width is None else float(width) for width in widths))
-        grows = "scale" in self.invariances
-        order = self.rotation_symmetry or 1
-        symmetry: int | Literal["auto"] = "auto" if order == "auto" else int(order)
-        return LatentSpace(
-            int(self.latent_dim), turns, moves, grows, prior=prior, symmetry=symmetry
-        )

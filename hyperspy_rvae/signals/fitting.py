@@ -13,10 +13,12 @@ from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import atom_axis, like
 from hyperspy_rvae.signals.computing import compute
 from hyperspy_rvae.signals.conditions import (
-    check_condition,
+    check_told,
     condition_of,
-    keep_condition,
+    count_labels,
+    keep,
     known_condition,
+    labels_of,
 )
 from hyperspy_rvae.signals.frames import wants_progress
 from hyperspy_rvae.signals.reading import movie_of_windows, naming_frames
@@ -28,31 +30,36 @@ if TYPE_CHECKING:
     from hyperspy_rvae.signals.subimages import AtomSubimages
 
 
+CLASS = ("class", "class_probability")  # latents that are no numbers with an error
+
+
 def fit_and_encode(
     subimages: AtomSubimages,
     parameters: dict[str, Any],
     max_subimages: int | None,
     show_progressbar: bool | None,
     condition: Any = None,
+    labels: Any = None,
     checkpoint: str | os.PathLike[str] | None = None,
 ) -> AtomLatents:
     """Fit a model with the given parameters to (a share of) the subimages and encode all."""
     from hyperspy_rvae.models import RVAE
-    from hyperspy_rvae.models.blocks import draw, drawn
+    from hyperspy_rvae.models.blocks import draw_beside, drawn
     from hyperspy_rvae.models.checkpoint import settle_seed
-    from hyperspy_rvae.models.checks import check_parameters, check_rows
+    from hyperspy_rvae.models.checks import check_parameters
 
     show = wants_progress(show_progressbar)
+    condition, labels = condition_of(subimages, condition), labels_of(subimages, labels)
+    if labels is not None:
+        parameters.setdefault("discrete_classes", count_labels(labels))
     model = RVAE(**parameters, max_subimages=max_subimages)
     check_parameters(model.get_params(deep=False))
     model.seed = settle_seed(model.seed, checkpoint)  # the share belongs to it, too
     windows = windows_of(subimages)
     check_count(len(windows))
-    condition = condition_of(subimages, condition)
-    known = None if condition is None else check_rows("condition", condition, len(windows))
-    if known is not None:
-        known = draw(known, max_subimages, model.seed)
-        check_condition(condition, known)
+    share = windows, max_subimages, model.seed
+    known, y = draw_beside("condition", condition, *share), draw_beside("labels", labels, *share)
+    check_told(condition, known, y, model.discrete_classes)
     rows = drawn(len(windows), max_subimages, model.seed)
     windows = windows if rows is None else take(windows, rows)
     if isinstance(windows, da.Array) and model.buffer_subimages is None:
@@ -67,8 +74,10 @@ def fit_and_encode(
             bar.set_postfix({"loss": f"{record['loss']:.2f}"}, refresh=False)
             bar.update(sum(done.values()) - bar.n)
 
-        model.fit(windows, condition=known, callback=advance, checkpoint=checkpoint)
-    return encode(subimages, model, condition)
+        model.fit(windows, y, condition=known, callback=advance, checkpoint=checkpoint)
+    latents = encode(subimages, model, condition)
+    keep(latents, labels)
+    return latents
 
 
 def encode(subimages: AtomSubimages, model: RVAE, condition: Any = None) -> AtomLatents:
@@ -93,20 +102,27 @@ def encode(subimages: AtomSubimages, model: RVAE, condition: Any = None) -> Atom
             f"the subimages have {channels} channels and the model was fitted to "
             f"{model.n_channels_}; cut them from as many images by extract_subimages(channels=...)."
         )
-    names = [*model.latent_names_, *(f"{name}_std" for name in model.latent_names_)]
+    numbers = [name not in CLASS for name in model.latent_names_]
+    with_std = [name for name in model.latent_names_ if name not in CLASS]
+    names = [*model.latent_names_, *(f"{name}_std" for name in with_std)]
     condition = known_condition(subimages, model, condition)
+    values, std = model.transform(windows, return_std=True, condition=condition)
     latents = like(
         subimages,
-        _both(*model.transform(windows, return_std=True, condition=condition)),
+        _both(values, std[:, numbers]),
         [
             atom_axis(record.atom_ids(subimages)),
             {"name": "latent", "size": len(names), "navigate": False},
         ],
         "atom_latents",
-        {"model": described, "latents": names},
+        {"model": described, "latents": names} | _named(model),
     )
-    keep_condition(latents, condition)
+    keep(latents, condition)
     return latents
+
+
+def _named(model: RVAE) -> dict[str, list[str] | list[int]]:
+    return {"classes": model.classes_.tolist()} if len(model.classes_) else {}
 
 
 def _both(values: np.ndarray | da.Array, std: np.ndarray | da.Array) -> np.ndarray | da.Array:

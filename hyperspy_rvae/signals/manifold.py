@@ -30,8 +30,10 @@ def draw_manifolds(
     if ax is not None and condition is None and model.condition_ is not None:
         condition = model.condition_.usual
     pictures = []
-    for title, given in _shown(model, condition):
+    for title, given, kind in _shown(model, condition):
         given = [given] * len(grid) if np.ndim(given) else given
+        if "class" in grid:
+            grid["class"] = float(kind)
         images = model.inverse_transform(grid.to_numpy(), condition=given)
         images = images.reshape(len(up), len(across), -1, *images.shape[-2:])
         titles = _channel_titles(latents, title, images.shape[2])
@@ -86,15 +88,18 @@ def _grid(
     return names, across, up, grid
 
 
-def _shown(model: RVAE, condition: Any) -> list[tuple[str, Any]]:
-    # Titles, and the condition of each picture.
+def _shown(model: RVAE, condition: Any) -> list[tuple[str, Any, int]]:
+    # Titles, and condition and class of each picture.
     known = model.condition_
+    if len(model.classes_):
+        usual = known.usual if known is not None and condition is None else condition
+        return [(f"class: {name}", usual, k) for k, name in enumerate(model.classes_[:_MOST])]
     if known is None or condition is not None:
-        return [("", condition)]
+        return [("", condition, 0)]
     name = known.names[0] if known.names else "condition"
     if hasattr(known, "labels"):
-        return [(f"{name}: {label}", label) for label in known.labels[:_MOST]]
+        return [(f"{name}: {label}", label, 0) for label in known.labels[:_MOST]]
     if known.width > 1:
-        return [("", known.location)]
+        return [("", known.location, 0)]
     steps = [known.location[0] + k * known.scale[0] for k in (-1, 0, 1)]
-    return [(f"{name}: {value:.3g}", value) for value in steps]
+    return [(f"{name}: {value:.3g}", value, 0) for value in steps]
