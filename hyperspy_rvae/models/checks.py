@@ -18,6 +18,7 @@ DECODERS = ("steerable", "spatial")
 LARGEST_STEERABLE = 128
 LARGEST_PIXEL = 1e150  # whose square is a number, too
 _WIDEST_PRIOR = 1e4  # px
+_HIGHEST_ORDER = 1000
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
@@ -176,10 +177,10 @@ def check_symmetry(parameters: Mapping[str, Any]) -> None:
     order = parameters["rotation_symmetry"]
     if order is None:
         return
-    if order != "auto" and not (_is_integer(order) and order >= 1):
+    if order != "auto" and not (_is_integer(order) and 1 <= order <= _HIGHEST_ORDER):
         raise ValueError(
-            f"rotation_symmetry must be None, 'auto' or a whole number from 1 on, got {order!r}; "
-            "3 gives angles modulo 120 degrees"
+            f"rotation_symmetry must be None, 'auto' or a whole number from 1 on, up to "
+            f"{_HIGHEST_ORDER}, got {order!r}; 3 gives angles modulo 120 degrees"
         )
     if "rotation" not in parameters["invariances"] or parameters["decoder"] != "steerable":
         raise ValueError(

@@ -12,6 +12,7 @@ from hyperspy_rvae.models.checks import SMALLEST_WINDOW
 from hyperspy_rvae.models.conditions import Condition
 from hyperspy_rvae.models.labels import Label
 
+_MOST = 2**53
 _MODEL, _VERSION = "RVAE", 1
 _KEYS = {"model", "version", "parameters", "window_shape", "seed", "history"}
 _OPTIONAL = {"condition", "classes"}
@@ -115,9 +116,13 @@ def _is_window(values: list[Any]) -> bool:
 
 
 def _is_record(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        type(number) in (int, float) and math.isfinite(number) for number in value.values()
-    )
+    return isinstance(value, dict) and all(map(_is_number, value.values()))
+
+
+def _is_number(value: Any) -> bool:
+    if type(value) is int:  # of an epoch or a model
+        return abs(value) < _MOST
+    return type(value) is float and math.isfinite(value)
 
 
 def _refuse(constant: str) -> None:

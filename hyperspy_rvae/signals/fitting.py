@@ -65,13 +65,14 @@ def fit_and_encode(
     if isinstance(windows, da.Array) and model.buffer_subimages is None:
         with naming_frames(movie_of_windows(windows)):
             windows = compute([windows], show=show)[0]
-    with tqdm(
-        total=parameters.get("epochs"), desc="training", unit="epoch", disable=not show
-    ) as bar:
+    total = None if model.epochs is None else model.epochs * model.n_models
+    done: dict[float, int] = {}  # epochs of each model; one that goes on has some behind it
+    with tqdm(total=total, desc="training", unit="epoch", disable=not show) as bar:
 
         def advance(epoch: int, record: dict[str, float]) -> None:
+            done[record.get("model", 0)] = epoch + 1
             bar.set_postfix({"loss": f"{record['loss']:.2f}"}, refresh=False)
-            bar.update(epoch + 1 - bar.n)  # a training that goes on has some behind it
+            bar.update(sum(done.values()) - bar.n)
 
         model.fit(windows, y, condition=known, callback=advance, checkpoint=checkpoint)
     latents = encode(subimages, model, condition)
@@ -89,11 +90,17 @@ def encode(subimages: AtomSubimages, model: RVAE, condition: Any = None) -> Atom
         )
     windows = windows_of(subimages)
     described = {"configuration": model.configuration(), "weights": model.weights()}
-    if windows.shape[1:] != tuple(model.window_shape_):
+    if windows.shape[-2:] != tuple(model.window_shape_):
         raise ValueError(
-            f"the subimages are {windows.shape[2]} x {windows.shape[1]} pixels and the model was "
+            f"the subimages are {windows.shape[-1]} x {windows.shape[-2]} pixels and the model was "
             f"fitted to {model.window_shape_[1]} x {model.window_shape_[0]} (x, y); cut windows "
             "of that size."
+        )
+    channels = windows.shape[1] if windows.ndim == 4 else 1
+    if channels != model.n_channels_:
+        raise ValueError(
+            f"the subimages have {channels} channels and the model was fitted to "
+            f"{model.n_channels_}; cut them from as many images by extract_subimages(channels=...)."
         )
     numbers = [name not in CLASS for name in model.latent_names_]
     with_std = [name for name in model.latent_names_ if name not in CLASS]
@@ -125,9 +132,12 @@ def _both(values: np.ndarray | da.Array, std: np.ndarray | da.Array) -> np.ndarr
 
 
 def windows_of(subimages: AtomSubimages) -> np.ndarray | da.Array:
-    """Give the windows as ``(n, height, width)``."""
+    """Give the windows as ``(n, height, width)``, or ``(n, channels, height, width)``."""
     record.atom_ids(subimages)
-    return subimages.data
+    if subimages.data.ndim < 4:
+        return subimages.data
+    (atom,) = record.navigation_of(subimages)
+    return np.moveaxis(subimages.data, atom.index_in_array, 0)
 
 
 def check_count(there: int) -> None:

@@ -181,7 +181,8 @@ class AtomLatents(Signal1D):
             standard deviation less and more. A model with classes has a picture for each of them,
             at the commonest label or the mean value.
         ax
-            Axes to draw on, with the commonest label or the mean value; new ones if not given.
+            Axes to draw on, with the commonest label or the mean value, and the first channel; new
+            ones if not given.
         **kwargs
             Passed to :meth:`matplotlib.axes.Axes.imshow`.
 
@@ -189,7 +190,7 @@ class AtomLatents(Signal1D):
         -------
         axes
             z1 to the right, z2 upwards; a single content latent gives one row. An array of axes if
-            there are several pictures.
+            there are several pictures, one for each channel of every condition.
         """
         if isinstance(size, bool) or not isinstance(size, int) or size < 2:
             raise ValueError(f"size must be a whole number of images, at least 2, got {size!r}.")

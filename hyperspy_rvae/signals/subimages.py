@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class AtomSubimages(Signal2D):
-    """Image windows, one per atom: ``(atom | x, y)``.
+    """Image windows, one per atom: ``(atom | x, y)``, or ``(channel, atom | x, y)``.
 
     The values of the atom axis are the ids of the table, so that slices, steps and files keep
     windows and table together; ``hs.stack`` along it numbers the atoms anew.
