@@ -188,12 +188,6 @@ def check_symmetry(parameters: Mapping[str, Any]) -> None:
             f"decoder, got {tuple(parameters['invariances'])} and {parameters['decoder']!r}; leave "
             "it out"
         )
-    if parameters["n_models"] > 1:
-        raise ValueError(
-            f"rotation_symmetry={order!r} is for a single model, got n_models="
-            f"{parameters['n_models']}; leave one of them out, and tell angles modulo the symmetry "
-            "by plot_map(symmetry=...)"
-        )
 
 
 def choose_device(device: str | None) -> torch.device:

@@ -90,7 +90,6 @@ def test_subimages_to_fit(X, error, match):
             ValueError,
             "the steerable decoder, got .* 'spatial'",
         ),
-        ({"rotation_symmetry": 3, "n_models": 2}, ValueError, "for a single model, got n_models=2"),
         ({"rotation_prior": 0}, ValueError, "positive width up to 3.142 rad, got 0"),
         ({"rotation_prior": 20}, ValueError, "rotation_prior"),
         ({"rotation_prior": "narrow"}, ValueError, "rotation_prior"),
