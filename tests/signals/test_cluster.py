@@ -2,6 +2,7 @@
 
 import dask
 import hyperspy.api as hs
+import numba
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from distributed import Client, LocalCluster, get_worker
 import hyperspy_rvae as hrv
 from hyperspy_rvae.models import RVAE
 from hyperspy_rvae.models.blocks import sent
+from hyperspy_rvae.signals.frames import each_frame
 
 SIZE = 9
 WORKER = {"threads_per_worker": 1, "processes": False, "dashboard_address": None}
@@ -77,6 +79,15 @@ def test_a_block_keeps_to_the_thread_of_its_worker(client, movie, model, monkeyp
     )
     movie.extract_subimages(SIZE).encode(model).compute()
     assert not pools
+
+
+def test_a_frame_keeps_to_the_thread_of_its_worker(client):
+    def threads(frame):
+        return pd.DataFrame({"threads": [numba.get_num_threads()]})
+
+    movie, given = np.zeros((3, 4, 5)), [()] * 3
+    assert (each_frame(threads, movie, given)["threads"] == 1).all()
+    assert numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS
 
 
 def test_a_large_model_is_brought_to_every_worker_once(client, model, monkeypatch):
