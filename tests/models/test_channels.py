@@ -61,7 +61,7 @@ def test_evidence_of_channels(likelihoods, data):
     torch.testing.assert_close(found.gradient / 0.4, truth, rtol=1e-3, atol=1e-3)
     # By brute force: the error in each channel at each pose, at its probability.
     error = torch.zeros(4, 3)
-    for s in range(len(three.shifts)):
+    for s in range(len(three.places)):
         for j, angle in enumerate(three.angles):
             shown = three.images(three.turn(b, angle[None]), s).unflatten(1, (3, -1))
             square = (data[0] - shown).square().sum(2)
