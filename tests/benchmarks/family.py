@@ -73,7 +73,6 @@ MEMBERS = {  # what is not said is the default: both invariances, the steerable 
     "ensemble of 3": Member({"n_models": 3}, BOTH),
     "two channels": Member({}, BOTH, channels=2),
     "spatial, mlp": Member({"decoder": "spatial"}, BOTH),
-    "spatial, conv": Member({"decoder": "spatial", "encoder": "conv"}, BOTH),
 }
 ORDER = [
     "ELBO",
