@@ -18,6 +18,7 @@ DECODERS = ("steerable", "spatial")
 LARGEST_STEERABLE = 128
 LARGEST_PIXEL = 1e150  # whose square is a number, too
 _WIDEST_PRIOR = 1e4  # px
+_HIGHEST_ORDER = 1000
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
@@ -38,6 +39,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
     if not _is_real(beta) or not beta >= 0:
         raise ValueError(f"beta must be zero or a positive number, got {beta!r}; 1 is the ELBO")
     check_divergence(parameters)
+    check_classes(parameters)
     if not _is_real(fraction) or not 0 <= fraction < 1:
         raise ValueError(
             f"validation_fraction must be at least 0 and below 1, got {fraction!r}; "
@@ -64,6 +66,39 @@ def check_divergence(parameters: Mapping[str, Any]) -> None:
         raise ValueError(f"capacity must be None or a number of nats, from 0 on, got {capacity!r}")
     if not _is_real(free) or not free >= 0:
         raise ValueError(f"free_bits must be a number of nats, from 0 on, got {free!r}; 0 is none")
+
+
+def check_classes(parameters: Mapping[str, Any]) -> None:
+    """Refuse a number of classes that has no meaning, or what is not offered with classes."""
+    count, decoder = parameters["discrete_classes"], parameters["decoder"]
+    if not _is_integer(count) or count < 0 or count == 1:
+        raise ValueError(
+            f"discrete_classes must be 0 for none, or a whole number from 2 on, got {count!r}"
+        )
+    if count and decoder != "steerable":
+        raise ValueError(
+            f"discrete_classes={count} needs decoder='steerable', got {decoder!r}; the spatial "
+            "decoder has no classes"
+        )
+    if count and parameters["n_models"] > 1:
+        raise ValueError(
+            f"discrete_classes={count} is for a single model, got "
+            f"n_models={parameters['n_models']}; leave out one of them"
+        )
+    if count and parameters["buffer_subimages"] is not None:
+        raise ValueError(
+            f"discrete_classes={count} is learned from subimages in memory; give max_subimages in "
+            "place of buffer_subimages"
+        )
+
+
+def check_enough(classes: int, count: int) -> None:
+    """Refuse more classes than there are subimages to learn from."""
+    if classes > count:
+        raise ValueError(
+            f"discrete_classes must be at most the number of subimages to learn from, got "
+            f"{classes} for {count}; take fewer"
+        )
 
 
 def check_rows(name: str, given: Any, count: int) -> Any:
@@ -142,10 +177,10 @@ def check_symmetry(parameters: Mapping[str, Any]) -> None:
     order = parameters["rotation_symmetry"]
     if order is None:
         return
-    if order != "auto" and not (_is_integer(order) and order >= 1):
+    if order != "auto" and not (_is_integer(order) and 1 <= order <= _HIGHEST_ORDER):
         raise ValueError(
-            f"rotation_symmetry must be None, 'auto' or a whole number from 1 on, got {order!r}; "
-            "3 gives angles modulo 120 degrees"
+            f"rotation_symmetry must be None, 'auto' or a whole number from 1 on, up to "
+            f"{_HIGHEST_ORDER}, got {order!r}; 3 gives angles modulo 120 degrees"
         )
     if "rotation" not in parameters["invariances"] or parameters["decoder"] != "steerable":
         raise ValueError(
@@ -248,8 +283,8 @@ def check_window(shape: tuple[int, ...], window: tuple[int, int], channels: int)
         )
 
 
-def check_latents(Z: Any, names: tuple[str, ...]) -> np.ndarray:
-    """Latents, one row for each subimage, as float32."""
+def check_latents(Z: Any, names: tuple[str, ...], classes: int = 0) -> np.ndarray:
+    """Latents, one row for each subimage, as float32; of so many classes."""
     Z = _numeric("Z", Z)
     if Z.ndim != 2 or Z.shape[1] != len(names):
         raise ValueError(
@@ -258,6 +293,8 @@ def check_latents(Z: Any, names: tuple[str, ...]) -> np.ndarray:
         )
     with np.errstate(over="ignore"):
         Z = _finite("Z", Z.astype(np.float32))
+    if classes and not np.isin(Z[:, names.index("class")], np.arange(classes)).all():
+        raise ValueError(f"the column class of Z must hold whole numbers from 0 to {classes - 1}")
     if "scale" in names and not (Z[:, names.index("scale")] > 0).all():
         smallest = Z[:, names.index("scale")].min()
         raise ValueError(f"scales in Z must be positive, got {smallest:g}; 1 is the usual size")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hyperspy_rvae.models import conditions
 from hyperspy_rvae.models.checks import SMALLEST_WINDOW
 from hyperspy_rvae.models.conditions import Condition
+from hyperspy_rvae.models.labels import Label
 
+_MOST = 2**53
 _MODEL, _VERSION = "RVAE", 1
 _KEYS = {"model", "version", "parameters", "window_shape", "seed", "history"}
-_OPTIONAL = {"condition"}
+_OPTIONAL = {"condition", "classes"}
 
 
 class Configuration(NamedTuple):
@@ -25,27 +27,23 @@ class Configuration(NamedTuple):
     history: list[dict[str, float]]
     condition: Condition | None = None
     channels: int = 1
+    classes: Sequence[Label] = ()
 
 
-def write(
-    parameters: Mapping[str, Any],
-    window: tuple[int, int],
-    seed: int,
-    history: list[dict[str, float]],
-    condition: Condition | None = None,
-    channels: int = 1,
-) -> str:
+def write(known: Configuration) -> str:
     """Write a configuration as JSON."""
     found = {
         "model": _MODEL,
         "version": _VERSION,
-        "parameters": {name: _plain(value) for name, value in parameters.items()},
-        "window_shape": [*([channels] if channels > 1 else []), *window],
-        "seed": seed,
-        "history": history,
+        "parameters": {name: _plain(value) for name, value in known.parameters.items()},
+        "window_shape": [*([known.channels] if known.channels > 1 else []), *known.window],
+        "seed": known.seed,
+        "history": known.history,
     }
-    if condition is not None:
-        found["condition"] = condition.describe()
+    if known.condition is not None:
+        found["condition"] = known.condition.describe()
+    if known.classes:
+        found["classes"] = list(known.classes)
     return json.dumps(found, allow_nan=False)
 
 
@@ -88,7 +86,18 @@ def read(text: str) -> Configuration:
     condition = conditions.restore(found["condition"]) if "condition" in found else None
     *several, height, width = window
     channels = several[0] if several else 1
-    return Configuration(parameters, (height, width), seed, found["history"], condition, channels)
+    named = "classes" in found or parameters.get("discrete_classes")
+    classes = _classes(found.get("classes"), parameters) if named else ()
+    told = condition, channels, classes
+    return Configuration(parameters, (height, width), seed, found["history"], *told)
+
+
+def _classes(found: Any, parameters: Mapping[str, Any]) -> Sequence[Label]:
+    if not isinstance(found, list) or {type(label) for label in found} not in ({str}, {int}):
+        raise ValueError(_unread("its classes must be texts or whole numbers"))
+    if len(set(found)) != len(found) or len(found) != parameters.get("discrete_classes"):
+        raise ValueError(_unread("its classes must be different ones, discrete_classes of them"))
+    return found
 
 
 def _plain(value: Any) -> Any:
@@ -107,9 +116,13 @@ def _is_window(values: list[Any]) -> bool:
 
 
 def _is_record(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        type(number) in (int, float) and math.isfinite(number) for number in value.values()
-    )
+    return isinstance(value, dict) and all(map(_is_number, value.values()))
+
+
+def _is_number(value: Any) -> bool:
+    if type(value) is int:  # of an epoch or a model
+        return abs(value) < _MOST
+    return type(value) is float and math.isfinite(value)
 
 
 def _refuse(constant: str) -> None:

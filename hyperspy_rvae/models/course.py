@@ -33,6 +33,26 @@ class Plan:
     patience: int | None
     checkpoint: Checkpoint | None = None
 
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any], checkpoint: Checkpoint | None = None) -> Plan:
+        """Take the plan out of an estimator's parameters, and plain numbers of any kind."""
+        whole = ("epochs", "batch_size", "patience", "kl_warmup")
+        given = {k: None if parameters[k] is None else int(parameters[k]) for k in whole}
+        capacity = parameters["capacity"]
+        cost = Cost(
+            float(parameters["beta"]),
+            given.pop("kl_warmup"),
+            None if capacity is None else float(capacity),
+            float(parameters["free_bits"]),
+        )
+        return cls(
+            **given,
+            cost=cost,
+            learning_rate=float(parameters["learning_rate"]),
+            validation_fraction=float(parameters["validation_fraction"]),
+            checkpoint=checkpoint,
+        )
+
 
 def noise_record(noise_variance: Tensor, scale: Tensor) -> Record:
     """Noise variance of each channel, on the input's scale; numbered where there are several."""

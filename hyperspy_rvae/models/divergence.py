@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -40,6 +41,30 @@ class Cost:
 def kl_unit(mean: Tensor, log_variance: Tensor) -> Tensor:
     """Divergence of normal posteriors from a unit normal, elementwise."""
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance)
+
+
+def told_twice(mean: Tensor, log_variance: Tensor, context: Tensor) -> Tensor:
+    """How much of the content's first two moments follows from the context ``(n, c)``.
+
+    The prior does not depend on the context, so that ``E[z | c]`` is 0 and ``E[z^2 | c]`` is 1 for
+    posteriors that match it. This is what regression of ``z`` and of ``(z^2 - 1) / 2`` on each
+    column explains, summed over columns and latents, by products of different subimages only, and
+    so without bias.
+
+    Parameters
+    ----------
+    mean, log_variance
+        Of the posterior of content, shape ``(n, k)``.
+    context
+        Shape ``(n, c)``.
+    """
+    width = 0.5 * (mean.square() + log_variance.exp() - 1)
+    square = context.square()
+    total, own = square.sum(0), square.square().sum(0)
+    share = total / ((total.square() - own).clamp(min=1) * len(mean))
+    moments = torch.cat([mean, width], 1)
+    products = (context.mT @ moments).square() - square.mT @ moments.square()
+    return 0.5 * (share[:, None] * products).sum()
 
 
 BOUND = Cost()

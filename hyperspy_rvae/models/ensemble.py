@@ -48,6 +48,15 @@ def plans(
     That of the first is where it would be for a single model; the others' names end in ``.1`` etc.
     """
     data = {"subimages": task.pixels, "condition": task.context}
+    if task.streamed is not None:  # of which only a sample can be looked at
+        data["streamed"] = np.array(task.streamed.X.chunks[0])
+    if task.labels is not None:
+        data["labels"] = task.labels
+    elif len(task.classes) and checkpoint is not None:
+        raise ValueError(
+            "checkpoint is not offered for classes without labels, which take two trainings; leave "
+            "it out, or label some of the subimages"
+        )
     made = []
     for k, seed in enumerate(each):
         path = f"{os.fspath(checkpoint)}.{k}" if checkpoint is not None and k else checkpoint

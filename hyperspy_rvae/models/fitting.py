@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Generator
 
-from hyperspy_rvae.models import checks, scaling, training
+from hyperspy_rvae.models import blocks, checks, conditions, scaling, training
 from hyperspy_rvae.models.blocks import Streamed
+from hyperspy_rvae.models.conditions import Condition
+from hyperspy_rvae.models.configuration import Configuration
 from hyperspy_rvae.models.course import Callback, Plan, Record
+from hyperspy_rvae.models.labels import learn_classes
 from hyperspy_rvae.models.latents import LatentSpace
 from hyperspy_rvae.models.nets import Network
-from hyperspy_rvae.models.steerable import spectrum
-from hyperspy_rvae.models.steerable import training as steerable_training
+from hyperspy_rvae.models.steerable import runs, spectrum
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 from hyperspy_rvae.models.steerable.poses import largest_shift
 from hyperspy_rvae.models.steerable.streaming import Stream
@@ -28,7 +32,11 @@ _LEAST_SNR = 0.05  # below, the signal's variance is not known well enough
 
 @dataclass(frozen=True)
 class Task:
-    """What to learn, from pixels ``(n, channels * h * w)`` and a context ``(n, c)``, and where."""
+    """What to learn, from pixels ``(n, channels * h * w)`` and a context ``(n, c)``, and where.
+
+    The context holds the codes of the condition, if there is one. Labels ``(n,)`` are indices into
+    the names of the classes; without them, classes are found.
+    """
 
     pixels: np.ndarray
     window: tuple[int, int]
@@ -38,6 +46,44 @@ class Task:
     device: torch.device
     channels: int = 1
     streamed: Streamed | None = None
+    condition: Condition | None = None
+    classes: np.ndarray = field(default_factory=lambda: np.arange(0))
+    labels: np.ndarray | None = None
+
+    def learned(self, seed: int, history: list[Record]) -> Configuration:
+        """Say what a model knows besides its parameters after this training."""
+        told = self.condition, self.channels, self.classes.tolist()
+        return Configuration({}, self.window, seed, history, *told)
+
+
+def prepare(parameters: Mapping[str, Any], X: Any, y: Any, condition: Any, seed: int) -> Task:
+    """Task of an estimator with these parameters; what it is given is checked and drawn."""
+    most, count = parameters["max_subimages"], parameters["discrete_classes"]
+    condition = blocks.draw_beside("condition", condition, X, most, seed)
+    learned = None if condition is None else conditions.learn(condition)
+    y = blocks.draw_beside("y", y, X, most, seed) if count else None
+    classes, labels = learn_classes(y, count)
+    some, streamed = blocks.to_learn(X, most, parameters["buffer_subimages"], seed)
+    pixels, window, channels = checks.check_new_subimages(some)
+    checks.check_decoder(parameters["decoder"], window)
+    checks.check_enough(count, len(pixels))
+    context = conditions.codes(learned, condition, len(streamed.X) if streamed else len(pixels))
+    if streamed:
+        streamed = replace(streamed, context=context)
+        context = context[streamed.rows]
+    return Task(
+        pixels,
+        window,
+        LatentSpace.of(parameters),
+        Plan.of(parameters),
+        context,
+        checks.choose_device(parameters["device"]),
+        channels,
+        streamed,
+        learned,
+        classes,
+        labels,
+    )
 
 
 def spatial(
@@ -75,11 +121,12 @@ def steerable(
     support = network.seen(torch.from_numpy(images)).to(task.device)
     context = torch.from_numpy(task.context).to(task.device)
     snr = found.signal / found.noise
+    labels = None if task.labels is None else torch.from_numpy(task.labels).to(task.device)
     stream = _stream(task, network)
     try:
         with one_thread():
-            history = steerable_training.train(
-                network, support, context, task.plan, snr, generator, callback, stream
+            history = runs.train(
+                network, support, context, task.plan, snr, generator, callback, labels, stream
             )
     finally:
         if stream is not None:

@@ -13,7 +13,7 @@ from torch import nn
 from hyperspy_rvae.models.divergence import BOUND
 from hyperspy_rvae.models.nets import Network
 from hyperspy_rvae.models.scaling import restore, standardise
-from hyperspy_rvae.models.steerable import training as steerable
+from hyperspy_rvae.models.steerable import runs
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 from hyperspy_rvae.models.threads import share
 from hyperspy_rvae.models.training import validate
@@ -78,6 +78,7 @@ def symmetry(
     @torch.inference_mode()
     def part(rows: slice) -> None:
         latents, given = (torch.from_numpy(part[rows]).to(device) for part in (values, context))
+        given = torch.cat([on.space.class_of(latents), given], 1)
         b = on.draw(on.space.split(latents).content, given)
         orders[rows] = on.symmetries(b).order.numpy(force=True)
 
@@ -93,7 +94,8 @@ def evidence(
     standard = standardise(pixels, *_units(network))
     images, given = torch.from_numpy(standard).to(device), torch.from_numpy(context).to(device)
     if isinstance(network, SteerableNetwork):
-        return -steerable.validate(network, network.seen(images), given, BOUND, seed=_SEED)
+        seen, codes = network.seen(images), network.codes()
+        return -runs.validate(network, seen, given, BOUND, _SEED, codes)
     return -validate(network, images, given, BOUND, seed=_SEED)
 
 
@@ -112,6 +114,7 @@ def measure_spread(
         idle = network.space.is_content() & (spread < _IDLE)
         network.silence(torch.from_numpy(idle[network.space.is_content()]))
         spread[idle] = 0
+        spread[sum(network.space.widths) :] = 0  # what is no number has no reach
     if network.space.rotation:
         length = abs(np.exp(1j * values[:, 0]).mean())
         spread[0] = min(math.sqrt(-2 * math.log(max(length, 1e-6))), _WIDEST_TURN)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 Label = str | int
+UNKNOWN = -1
 
 
 def as_labels(name: str, values: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -40,6 +41,38 @@ def as_labels(name: str, values: Any) -> tuple[np.ndarray, np.ndarray]:
     raise TypeError(
         f"{name} must hold labels, all text or all whole numbers, got also {str(odd)!r:.60}"
     )
+
+
+def learn_classes(y: Any, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Names of the classes ``(count,)``, and the index ``(n,)`` of each subimage's label in them.
+
+    Parameters
+    ----------
+    y
+        Labels ``(n,)`` of some of the subimages; -1 among whole numbers is none, too. The index of
+        none is ``UNKNOWN``. None, or no classes: there are no labels, and names are numbers.
+
+    Raises
+    ------
+    ValueError
+        If there are not as many different labels as classes.
+    """
+    if y is None or not count:
+        return np.arange(count), None
+    found, missing = as_labels("y", y)
+    if found.dtype.kind == "i":
+        missing = missing | (found == UNKNOWN)
+    if missing.all():
+        raise ValueError("y must label some of the subimages, got no label; leave it out")
+    labels, index = np.unique(found[~missing], return_inverse=True)
+    if len(labels) != count:
+        raise ValueError(
+            f"y has {len(labels)} labels, {listed(labels.tolist())}, and discrete_classes is "
+            f"{count}; they must be as many, and at least two"
+        )
+    every = np.full(len(found), UNKNOWN)
+    every[~missing] = index
+    return labels, every
 
 
 def positions(name: str, values: np.ndarray, labels: Sequence[Label]) -> np.ndarray:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 
 class Latents(NamedTuple):
-    """Latents by what they do: angle and scale ``(n,)``, shift ``(n, 2)``, content ``(n, k)``.
+    """Continuous latents: angle and scale ``(n,)``, shift ``(n, 2)``, content ``(n, k)``.
 
     Without the invariance, angle and shift are zero, and scale is one.
     """
@@ -35,7 +36,7 @@ class PosePrior:
 
 @dataclass(frozen=True)
 class LatentSpace:
-    """The latents of a model: its pose, as far as it has one, and then its content."""
+    """The latents of a model: its pose, as far as it has one, its content, and then its class."""
 
     content: int
     rotation: bool
@@ -43,6 +44,22 @@ class LatentSpace:
     scale: bool = False
     prior: PosePrior = PosePrior()
     symmetry: int | Literal["auto"] = 1  # of content, modulo which angles are told
+    classes: int = 0
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> LatentSpace:
+        """Take the latents out of an estimator's parameters."""
+        invariances, order = parameters["invariances"], parameters["rotation_symmetry"] or 1
+        widths = (parameters["rotation_prior"], parameters["translation_prior"])
+        return cls(
+            int(parameters["latent_dim"]),
+            "rotation" in invariances,
+            "translation" in invariances,
+            "scale" in invariances,
+            PosePrior(*(None if width is None else float(width) for width in widths)),
+            "auto" if order == "auto" else int(order),
+            int(parameters["discrete_classes"]),
+        )
 
     @property
     def turns_freely(self) -> bool:
@@ -54,7 +71,8 @@ class LatentSpace:
         """Names in the order of the columns."""
         pose = ("angle",) * self.rotation + ("shift_x", "shift_y") * self.translation
         pose += ("scale",) * self.scale
-        return pose + tuple(f"z{k}" for k in range(1, self.content + 1))
+        content = tuple(f"z{k}" for k in range(1, self.content + 1))
+        return pose + content + ("class", "class_probability") * bool(self.classes)
 
     @property
     def widths(self) -> list[int]:
@@ -72,7 +90,7 @@ class LatentSpace:
 
     def split(self, values: Tensor) -> Latents:
         """Take the columns apart."""
-        angle, shift, scale, content = values.split(self.widths, -1)
+        angle, shift, scale, content = values[:, : sum(self.widths)].split(self.widths, -1)
         if not self.rotation:
             angle = values.new_zeros(len(values), 1)
         if not self.translation:
@@ -81,8 +99,14 @@ class LatentSpace:
             scale = values.new_ones(len(values), 1)
         return Latents(angle.squeeze(-1), shift, scale.squeeze(-1), content)
 
+    def class_of(self, values: Tensor) -> Tensor:
+        """Class of each row as a unit vector, ``(n, classes)``."""
+        column = sum(self.widths)
+        classes = values[:, column : column + 1] if self.classes else values[:, :0]
+        return (classes == torch.arange(self.classes, device=values.device)).to(values)
+
     def join(self, latents: Latents) -> Tensor:
-        """Put the columns together, those that the model has."""
+        """Put the continuous columns together, those that the model has."""
         parts = [latents.angle[:, None], latents.shift, latents.scale[:, None], latents.content]
         present = [self.rotation, self.translation, self.scale, True]
         return torch.cat([part for part, here in zip(parts, present, strict=True) if here], -1)

@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import os
-from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any, Literal, overload
+from collections.abc import Sequence
+from typing import Any, Literal
 
-import dask.array as da
-import numpy as np
-import torch
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted
-
-from hyperspy_rvae.models import (
-    blocks,
-    checks,
-    conditions,
-    configuration,
-    ensemble,
-    fitting,
-    inference,
-    storage,
-)
+from hyperspy_rvae.models import checks, ensemble, fitting, inference
 from hyperspy_rvae.models.checkpoint import settle_seed
-from hyperspy_rvae.models.conditions import Condition
-from hyperspy_rvae.models.course import Callback, Plan, Record
-from hyperspy_rvae.models.divergence import Cost
-from hyperspy_rvae.models.inference import AnyNetwork
-from hyperspy_rvae.models.latents import LatentSpace, PosePrior
-from hyperspy_rvae.models.steerable.nets import SteerableNetwork
+from hyperspy_rvae.models.course import Callback
+from hyperspy_rvae.models.fitted import FittedModel
 
 Invariance = Literal["rotation", "translation", "scale"]
 
 
-class RVAE(TransformerMixin, BaseEstimator):
+class RVAE(FittedModel):
     """Variational autoencoder whose content latents know nothing of pose.
 
     A few latents say what a subimage shows, an angle and a shift where it lies [1]_ [2]_. The
@@ -56,6 +34,10 @@ class RVAE(TransformerMixin, BaseEstimator):
         about 2 px (1 px in windows below 20 px); corners are drawn as the rim of the disc goes
         on. ``"spatial"``: the decoder of [1]_, whose encoder guesses the pose; slower, and often
         wrong where content looks alike in several poses. For comparison, and for old results.
+    discrete_classes
+        How many classes stand beside the content latents, for environments of so many kinds; 0
+        for none. They are found, or learned from labels of some subimages [6]_, and need the
+        steerable decoder.
     rotation_prior
         Standard deviation in radians, up to pi, of angles that are normal about 0, wrapped around
         the circle: for crystals that are nearly aligned, of whose symmetric motifs it then tells
@@ -114,11 +96,12 @@ class RVAE(TransformerMixin, BaseEstimator):
         Names of the latents in the order of the columns: "angle" (radians, counter-clockwise as
         displayed, in (-pi, pi]; a subimage turned by +a has an angle greater by a), "shift_x" and
         "shift_y" (pixels, right and down: the content's displacement from the window's centre),
-        "scale" (a factor; 1 is the mean of the training set), "z1", "z2", .... The origin of the
-        angle is the model's own: each content is turned to
-        overlap the most with the one most like it, which is a mere convention where they share
-        nothing; under ``rotation_prior`` it is the prior's zero. The origin of the shift is each
-        motif's own, and under ``translation_prior`` the mean of each motif's shifts.
+        "scale" (a factor; 1 is the mean of the training set), "z1", "z2", ...; with
+        ``discrete_classes`` then "class", an index into ``classes_``, and "class_probability". The
+        origin of the angle is the model's own: each content is turned to overlap the most with the
+        one most like it, which is a mere convention where they share nothing; under
+        ``rotation_prior`` it is the prior's zero. The origin of the shift is each motif's own, and
+        under ``translation_prior`` the mean of each motif's shifts.
     history_
         One dict per epoch: ``loss``, ``reconstruction`` and ``divergence`` (nats per subimage on
         the input's scale), ``noise_variance``, and ``validation_loss`` where some are held out.
@@ -127,6 +110,8 @@ class RVAE(TransformerMixin, BaseEstimator):
         channels.
     seed_
         The seed that was used.
+    classes_
+        Names of the classes: the labels, or numbers; none without ``discrete_classes``.
     condition_
         None, or what `fit` was given as condition: its ``labels``, or ``location`` and ``scale``
         of its values, and ``names``, if it came from columns of a table.
@@ -140,6 +125,8 @@ class RVAE(TransformerMixin, BaseEstimator):
     .. [3] Zhao, Singer, J. Opt. Soc. Am. A 30, 871 (2013).
     .. [4] Burgess, Higgins, Pal, Matthey, Watters, Desjardins, Lerchner, arXiv:1804.03599 (2018).
     .. [5] Kingma, Salimans, Jozefowicz, Chen, Sutskever, Welling, NeurIPS 2016, arXiv:1606.04934.
+
+    .. [6] Kingma, Rezende, Mohamed, Welling, NeurIPS 2014, arXiv:1406.5298.
 
     Examples
     --------
@@ -159,6 +146,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         *,
         invariances: Sequence[Invariance] = ("rotation", "translation"),
         decoder: Literal["steerable", "spatial"] = "steerable",
+        discrete_classes: int = 0,
         rotation_prior: float | None = None,
         translation_prior: float | None = None,
         rotation_symmetry: int | Literal["auto"] | None = None,
@@ -180,6 +168,7 @@ class RVAE(TransformerMixin, BaseEstimator):
         self.latent_dim = latent_dim
         self.invariances = invariances
         self.decoder = decoder
+        self.discrete_classes = discrete_classes
         self.rotation_prior = rotation_prior
         self.translation_prior = translation_prior
         self.rotation_symmetry = rotation_symmetry
@@ -217,7 +206,9 @@ class RVAE(TransformerMixin, BaseEstimator):
             Channels are images of the same place: they share the pose, and each has its own unit
             and noise. Of a dask array ``max_subimages`` are computed.
         y
-            Ignored.
+            Ignored without ``discrete_classes``. With them, labels ``(n,)`` of some subimages, text
+            or integers, one for each class; None, NaN, "" or, among integers, -1 where there is
+            none. Not given, classes are found.
         condition
             What is known of each subimage and given to encoder and decoder, so that the content
             latents need not say it: labels ``(n,)``, text or integers; or continuous values,
@@ -239,303 +230,21 @@ class RVAE(TransformerMixin, BaseEstimator):
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be a function of epoch and record, got {callback!r}")
         seed = settle_seed(self.seed, checkpoint)
-        condition = blocks.draw_beside("condition", condition, X, self.max_subimages, seed)
-        learned = None if condition is None else conditions.learn(condition)
-        some, streamed = blocks.to_learn(X, self.max_subimages, self.buffer_subimages, seed)
-        pixels, window, channels = checks.check_new_subimages(some)
-        checks.check_decoder(self.decoder, window)
+        parameters = self.get_params(deep=False)
+        task = fitting.prepare(parameters, X, y, condition, seed)
         learn = fitting.spatial if self.decoder == "spatial" else fitting.steerable
-        context = conditions.codes(learned, condition, len(streamed.X) if streamed else len(pixels))
-        if streamed:
-            streamed = dataclasses.replace(streamed, context=context)
-            context = context[streamed.rows]
-        task = fitting.Task(
-            pixels,
-            window,
-            self._space(),
-            self._plan(),
-            context,
-            self._device(),
-            channels,
-            streamed,
-        )
         each = ensemble.seeds(seed, int(self.n_models))
-        plans = ensemble.plans(task, self.get_params(deep=False), each, checkpoint)
+        plans = ensemble.plans(task, parameters, each, checkpoint)
         found = ensemble.train(learn, task, plans, each, callback)
         networks = [network.cpu().eval() for network, _ in found]
         for network in networks:
-            inference.measure_spread(network, pixels, context, task.device)
+            inference.measure_spread(network, task.pixels, task.context, task.device)
         history = ensemble.histories([history for _, history in found])
-        self._adopt(networks[0], ensemble.compare(networks, task, seed), history, seed, learned)
+        others = ensemble.compare(networks, task, seed)
+        self._adopt(networks[0], others, task.learned(seed, history))
         return self
 
     def fit_transform(self, X: Any, y: Any = None, *, condition: Any = None, **others: Any) -> Any:
         """Learn from subimages and give their latents; as `fit`, and then `transform`."""
         self.fit(X, y, condition=condition, **others)
         return self.transform(X, condition=condition)
-
-    @overload
-    def transform(
-        self, X: Any, return_std: Literal[False] = False, *, condition: Any = None
-    ) -> np.ndarray: ...
-    @overload
-    def transform(
-        self, X: Any, return_std: Literal[True], *, condition: Any = None
-    ) -> tuple[np.ndarray, np.ndarray]: ...
-    def transform(self, X: Any, return_std: bool = False, *, condition: Any = None) -> Any:
-        """Latents of subimages.
-
-        Parameters
-        ----------
-        X
-            As for `fit`, with windows and channels of the fitted shape; may be flattened.
-        return_std
-            Whether to return standard deviations, too: the posterior's and, where there are
-            several models, what they disagree by, ``sqrt(posterior**2 + disagreement**2)``.
-        condition
-            As `fit` was given, for these subimages; one label or number holds for all of them.
-
-        Returns
-        -------
-        values, std
-            Shape ``(n, latents)``, columns as in ``latent_names_``; of a dask array, dask arrays
-            in its chunks.
-        """
-        network = self._fitted()
-        if isinstance(X, da.Array):
-            checks.check_window(X.shape, network.window, network.channels)
-            condition = conditions.checked(self.condition_, condition, len(X))
-            both = blocks.encode(X, condition, self._encode, len(self.latent_names_))
-            values, std = both[:, : both.shape[1] // 2], both[:, both.shape[1] // 2 :]
-        else:
-            values, std = self._encode(X, condition, return_std)
-        return (values, std) if return_std else values
-
-    def inverse_transform(self, Z: Any, *, condition: Any = None) -> np.ndarray:
-        """Decode latents, angle and shift put back, on the input's scale.
-
-        Parameters
-        ----------
-        Z
-            Shape ``(n, latents)``, columns as in ``latent_names_``.
-        condition
-            As `fit` was given, for these rows; one label or number holds for all of them.
-
-        Returns
-        -------
-        images
-            Shape ``(n, height, width)``, or ``(n, channels, height, width)`` if there are several.
-        """
-        network = self._fitted()
-        values = checks.check_latents(Z, network.space.names)
-        context = conditions.codes(self.condition_, condition, len(values))
-        images = inference.decode(network, values, context, self._device())
-        several = (network.channels,) if network.channels > 1 else ()
-        return images.reshape(-1, *several, *network.window)
-
-    def reconstruct(self, X: Any, *, condition: Any = None) -> np.ndarray:
-        """Encode and decode subimages; the result has the shape of ``X``, on its scale."""
-        network = self._fitted()
-        values, _ = self._encode(X, condition, return_std=False)
-        context = conditions.codes(self.condition_, condition, len(values))
-        return inference.decode(network, values, context, self._device()).reshape(np.shape(X))
-
-    def symmetry(self, Z: Any, *, condition: Any = None) -> np.ndarray:
-        """Order of the rotational symmetry of the content of latents.
-
-        Content is n-fold symmetric if it looks the same, an autocorrelation above 0.8, after turns
-        by 2 pi / n about a centre of its own; the highest n up to six counts.
-
-        Parameters
-        ----------
-        Z
-            Shape ``(n, latents)``, columns as in ``latent_names_``; only the content is looked at.
-        condition
-            As `fit` was given, for these rows; one label or number holds for all of them.
-
-        Returns
-        -------
-        orders
-            Shape ``(n,)``, whole numbers; 1 where content has no such symmetry.
-
-        Raises
-        ------
-        ValueError
-            If the decoder is not the steerable one.
-        """
-        network = self._fitted()
-        if not isinstance(network, SteerableNetwork):
-            raise ValueError("symmetry needs decoder='steerable', got 'spatial'; fit such a model")
-        values = checks.check_latents(Z, network.space.names)
-        context = conditions.codes(self.condition_, condition, len(values))
-        return inference.symmetry(network, values, context, self._device())
-
-    def score(self, X: Any, y: Any = None, *, condition: Any = None) -> float:
-        """Mean evidence lower bound of a subimage in nats, on the input's own scale.
-
-        The latents are drawn once for each subimage, from a fixed seed.
-        """
-        network = self._fitted()
-        pixels = checks.check_subimages(X, network.window, network.channels)
-        if not len(pixels):
-            raise ValueError("X must hold at least one subimage to score, got none")
-        context = conditions.codes(self.condition_, condition, len(pixels))
-        return inference.evidence(network, pixels, context, self._device())
-
-    @property
-    def models_(self) -> list[RVAE]:
-        """The fitted models of an ensemble, each by itself."""
-        networks = [self._fitted(), *(network for network, _ in self._others)]
-        parameters = self.get_params(deep=False) | {"n_models": 1}
-        models = []
-        for k, seed in enumerate(ensemble.seeds(self.seed_, len(networks))):
-            models.append(type(self)(**parameters | {"seed": seed}))
-            history = ensemble.history_of(self.history_, k)
-            models[k]._adopt(networks[k], [], history, seed, self.condition_)
-        return models
-
-    @property
-    def components_(self) -> np.ndarray:
-        """What each latent changes, shape ``(latents, pixels)``: a picture, and not a basis.
-
-        The image decoded one standard deviation of the training data above zero, less the one
-        below, all other latents being zero; an angle goes at most a quarter turn either way, and
-        a scale is about one. The condition is the commonest label, or the mean.
-        """
-        network = self._fitted()
-        steps, rest = np.diag(network.spread.numpy()), network.space.at_rest
-        usual = None if self.condition_ is None else [self.condition_.usual] * len(steps)
-        above, below = (
-            self.inverse_transform(rest + sign * steps, condition=usual) for sign in (1, -1)
-        )
-        change = above - below
-        return change.reshape(len(steps), -1)
-
-    def configuration(self) -> str:
-        """Everything of a fitted model but its weights and its device, as JSON."""
-        network = self._fitted()
-        parameters = self.get_params(deep=False)
-        del parameters["device"]  # of the machine, and not of the model
-        return configuration.write(
-            parameters,
-            network.window,
-            self.seed_,
-            self.history_,
-            self.condition_,
-            network.channels,
-        )
-
-    def weights(self) -> dict[str, np.ndarray]:
-        """Weights of a fitted model by name, arrays of at least one dimension."""
-        return storage.ensemble_to_arrays(self._fitted(), self._others)
-
-    @classmethod
-    def rebuild(cls, configuration_json: str, weights: Mapping[str, Any]) -> RVAE:
-        """Fitted model from what `configuration` and `weights` gave.
-
-        Parameters
-        ----------
-        configuration_json
-            JSON.
-        weights
-            Arrays of any kind that `numpy.asarray` takes.
-
-        Raises
-        ------
-        ValueError
-            If the configuration doesn't parse or the weights don't fit it.
-        """
-        found = configuration.read(configuration_json)
-        try:
-            model = cls(**found.parameters)
-            checks.check_parameters(model.get_params(deep=False))
-        except (TypeError, ValueError) as error:
-            raise ValueError(
-                f"the model's configuration is no {cls.__name__}'s: {error}"
-            ) from error
-        context = 0 if found.condition is None else found.condition.width
-        shape = model.decoder, found.window, model._space(), context, found.channels
-        build = partial(storage.from_arrays, *shape)
-        network, others = storage.ensemble_from_arrays(build, int(model.n_models), weights)
-        model._adopt(network, others, found.history, found.seed, found.condition)
-        return model
-
-    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write a fitted model to one file.
-
-        Raises
-        ------
-        FileExistsError
-            If there is such a file, unless ``overwrite``.
-        """
-        storage.write_file(path, self.configuration(), self.weights(), overwrite)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> RVAE:
-        """Read a model that `save` wrote; nothing in the file is run.
-
-        Raises
-        ------
-        ValueError
-            If it is another kind of file, or weights and configuration don't fit.
-        """
-        return cls.rebuild(*storage.read_file(path))
-
-    def _encode(
-        self, X: Any, condition: Any, return_std: bool = True
-    ) -> tuple[np.ndarray, np.ndarray]:
-        network, device = self._fitted(), self._device()
-        pixels = checks.check_subimages(X, network.window, network.channels)
-        context = conditions.codes(self.condition_, condition, len(pixels))
-        values, std = inference.encode(network, pixels, context, device)
-        if return_std:
-            std = ensemble.widen(values, std, self._others, pixels, context, device)
-        return values, std
-
-    def _plan(self) -> Plan:
-        return Plan(
-            epochs=None if self.epochs is None else int(self.epochs),
-            batch_size=None if self.batch_size is None else int(self.batch_size),
-            learning_rate=float(self.learning_rate),
-            cost=Cost(float(self.beta), self.kl_warmup, self.capacity, float(self.free_bits)),
-            validation_fraction=float(self.validation_fraction),
-            patience=None if self.patience is None else int(self.patience),
-        )
-
-    def _space(self) -> LatentSpace:
-        turns, moves = "rotation" in self.invariances, "translation" in self.invariances
-        widths = (self.rotation_prior, self.translation_prior)
-        prior = PosePrior(*(None if width is None else float(width) for width in widths))
-        grows = "scale" in self.invariances
-        order = self.rotation_symmetry or 1
-        symmetry: int | Literal["auto"] = "auto" if order == "auto" else int(order)
-        return LatentSpace(
-            int(self.latent_dim), turns, moves, grows, prior=prior, symmetry=symmetry
-        )
-
-    def _device(self) -> torch.device:
-        return checks.choose_device(self.device)
-
-    def _fitted(self) -> AnyNetwork:
-        check_is_fitted(self, "latent_names_")
-        return self._network
-
-    def _adopt(
-        self,
-        network: AnyNetwork,
-        others: ensemble.Others,
-        history: list[Record],
-        seed: int,
-        condition: Condition | None,
-    ) -> None:
-        # The networks are on the CPU, where they can be copied, pickled and shared by threads.
-        self._network, self._others = network, others
-        self.history_ = history
-        self.seed_ = seed
-        self.condition_ = condition
-        self.latent_names_ = network.space.names
-        self.window_shape_ = network.window
-        self.n_channels_ = network.channels
-        self.n_features_in_ = network.channels * math.prod(network.window)
-        noise = (network.noise_variance * network.scale.square()).numpy()
-        self.noise_variance_ = float(noise[0]) if len(noise) == 1 else noise

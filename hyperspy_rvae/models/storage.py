@@ -51,6 +51,8 @@ def ensemble_from_arrays(
     ValueError
         As for `from_arrays`, or if the alignments don't fit.
     """
+    if not isinstance(weights, Mapping):
+        raise ValueError(_unfit(f"they must be arrays by name, got {weights!r:.40}"))
     first = build({name: value for name, value in weights.items() if not _models(name, 1, count)})
     others: Others = []
     for k in range(1, count):
@@ -81,8 +83,6 @@ def from_arrays(
         If a weight is missing, too many, of another shape or not finite. What is allocated is of
         the size of the weights, whatever the configuration asks for.
     """
-    if not isinstance(weights, Mapping):
-        raise ValueError(_unfit(f"they must be arrays by name, got {weights!r:.40}"))
     network: AnyNetwork
     if decoder == "steerable":
         network = _steerable(window, space, context, channels, weights)
@@ -105,7 +105,7 @@ def from_arrays(
         if not bool((state[name] > 0).all()):
             raise ValueError(_unfit(f"{name} must be positive, got {state[name].tolist()}"))
     for name in ("location", "scale"):
-        if float(state[name].abs()) > checks.LARGEST_PIXEL:
+        if float(state[name].abs().max()) > checks.LARGEST_PIXEL:
             raise ValueError(
                 _unfit(f"{name} must be at most {checks.LARGEST_PIXEL:g}, as pixels are")
             )
@@ -144,14 +144,14 @@ def read_file(path: str | os.PathLike[str]) -> tuple[str, dict[str, np.ndarray]]
 def _steerable(
     window: tuple[int, int],
     space: LatentSpace,
-    context: int,
+    condition: int,
     channels: int,
     weights: Mapping[str, Any],
 ) -> SteerableNetwork:
     _check_sizes(
         {
-            "encoder.third.weight": (HIDDEN, HIDDEN + context),
-            "decoder.0.weight": (HIDDEN, space.content + context),
+            "encoder.third.weight": (HIDDEN, HIDDEN + space.classes + condition),
+            "decoder.0.weight": (HIDDEN, space.content + space.classes + condition),
             "gain": (channels,),
         },
         weights,
@@ -166,7 +166,7 @@ def _steerable(
         raise ValueError(_unfit(f"sides must be {window}, got {sides.tolist()}"))
     if not _LOWEST_BAND <= band <= math.pi:
         raise ValueError(_unfit(f"band must be between {_LOWEST_BAND} and pi, got {band}"))
-    return SteerableNetwork(window, space, band, context, channels)
+    return SteerableNetwork(window, space, band, condition, channels)
 
 
 def _models(name: Any, first: int, end: int) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hyperspy_rvae.signals.latents import AtomLatents
     from hyperspy_rvae.signals.subimages import AtomSubimages
 
-NAME = "condition"
+NAME, LABELS = "condition", "label"
 
 
 def condition_of(subimages: AtomSubimages, condition: Any) -> Any:
@@ -50,6 +50,25 @@ def condition_of(subimages: AtomSubimages, condition: Any) -> Any:
     return pd.DataFrame(values, columns=[f"{NAME}_{k + 1}" for k in range(values.shape[1])])
 
 
+def labels_of(subimages: AtomSubimages, labels: Any) -> Any:
+    """Labels of some of the subimages: a column of the table by its name, or an array."""
+    if isinstance(labels, str):
+        return _column(subimages, labels, "labels")
+    if labels is None or isinstance(labels, da.Array | pd.Series):
+        return labels
+    return pd.Series(labels, name=LABELS)
+
+
+def count_labels(labels: Any) -> int:
+    """How many different labels there are."""
+    from hyperspy_rvae.models.labels import UNKNOWN, as_labels
+
+    found, missing = as_labels("labels", labels)
+    if found.dtype.kind == "i":
+        missing = missing | (found == UNKNOWN)
+    return len(np.unique(found[~missing]))
+
+
 def known_condition(subimages: AtomSubimages, model: RVAE, condition: Any) -> Any:
     """Condition for a fitted model; if not given, the columns that it was fitted with.
 
@@ -76,10 +95,24 @@ def known_condition(subimages: AtomSubimages, model: RVAE, condition: Any) -> An
     return condition_of(subimages, names[0] if len(names) == 1 else names)
 
 
-def check_condition(condition: Any, learned: Any) -> None:
-    """Refuse, before a training, conditions of which the share to learn from says nothing."""
-    from hyperspy_rvae.models import conditions
+def check_told(condition: Any, learned: Any, y: Any, classes: int) -> None:
+    """Refuse, before a training, conditions and labels of which the share to learn from lacks some.
 
+    Parameters
+    ----------
+    condition
+        Of all subimages, or None.
+    learned, y
+        Condition and labels of those to learn from, or None.
+    classes
+        How many classes the labels are of.
+    """
+    from hyperspy_rvae.models import conditions
+    from hyperspy_rvae.models.labels import learn_classes
+
+    learn_classes(y, classes)
+    if condition is None:
+        return
     found = conditions.learn(learned)
     if not isinstance(condition, da.Array):
         try:
@@ -88,8 +121,8 @@ def check_condition(condition: Any, learned: Any) -> None:
             raise ValueError(f"{error}; raise max_subimages, or choose another seed.") from error
 
 
-def keep_condition(latents: AtomLatents, condition: Any) -> None:
-    """Put a condition that was given as an array into the table of the latents."""
+def keep(latents: AtomLatents, condition: Any) -> None:
+    """Put a condition, or labels, that were given as an array into the table of the latents."""
     if not isinstance(condition, pd.Series | pd.DataFrame) or not record.has_table(latents):
         return
     table, ids = record.stored_table(latents), record.atom_ids(latents)
@@ -106,11 +139,11 @@ def condition_names(condition: pd.Series | pd.DataFrame) -> list[str]:
     return [condition.name] if isinstance(condition, pd.Series) else list(condition.columns)
 
 
-def _column(subimages: AtomSubimages, name: str) -> pd.Series:
+def _column(subimages: AtomSubimages, name: str, what: str = NAME) -> pd.Series:
     table = record.listed_atoms(subimages)
     if name not in table:
         raise ValueError(
-            f"condition must be a column of the table or one entry an atom; there is no column "
+            f"{what} must be a column of the table or one entry an atom; there is no column "
             f"{name!r}, there are {', '.join(table)}."
         )
     return table[name]
@@ -123,4 +156,4 @@ def _are_columns(subimages: AtomSubimages, names: Any) -> bool:
 
 
 def _is_ours(name: str) -> bool:
-    return name == NAME or name.startswith(f"{NAME}_")
+    return name in (NAME, LABELS) or name.startswith(f"{NAME}_")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -13,7 +14,7 @@ from hyperspy_rvae.lattice.table import nearest_distance, pack, select_sublattic
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import atom_axis, like
 from hyperspy_rvae.signals.checks import check_choice, check_image, frame_count, movie_of
-from hyperspy_rvae.subimages.stack import cut_stack
+from hyperspy_rvae.subimages.stack import cut_stack, stack_channels
 from hyperspy_rvae.subimages.windows import (
     SMALLEST,
     Edge,
@@ -23,6 +24,8 @@ from hyperspy_rvae.subimages.windows import (
 )
 
 if TYPE_CHECKING:
+    from hyperspy.signals import BaseSignal
+
     from hyperspy_rvae.signals.image import AtomLatticeImage
     from hyperspy_rvae.signals.subimages import AtomSubimages
 
@@ -40,9 +43,11 @@ def extract(
     step: int | None,
     order: int,
     edge: Edge,
+    channels: Sequence[BaseSignal] | None = None,
 ) -> AtomSubimages:
     """Cut the windows; the parameters are those of ``AtomLatticeImage.extract_subimages``."""
     check_image(image)
+    images = [image, *_in_register(image, channels)]
     check_choice(centres, get_args(Centres), "centres")
     if step is not None and centres == "atoms":
         raise ValueError(
@@ -71,13 +76,36 @@ def extract(
     }
     if centres == "grid" or not record.is_current(image):  # else the image's own table serves
         described["table"] = pack(table[kept])
-    return like(
-        image,
-        cut_stack(movie_of(image), table["frame"].to_numpy()[kept], xy[kept], size, order),
-        [atom_axis(table.index.to_numpy()[kept]), *_window_axes(size, axes[-2:])],
-        "atom_subimages",
-        described,
-    )
+    frame = table["frame"].to_numpy()[kept]
+    cut = [cut_stack(movie_of(each), frame, xy[kept], size, order) for each in images]
+    out_axes = [atom_axis(table.index.to_numpy()[kept]), *_window_axes(size, axes[-2:])]
+    if channels is None:
+        return like(image, cut[0], out_axes, "atom_subimages", described)
+    described["window"]["channels"] = [str(each.metadata.General.title) for each in images]
+    out_axes.insert(1, {"name": record.CHANNEL, "size": len(images), "navigate": True})
+    return like(image, stack_channels(cut), out_axes, "atom_subimages", described)
+
+
+def _in_register(
+    image: AtomLatticeImage, channels: Sequence[BaseSignal] | None
+) -> Sequence[BaseSignal]:
+    """Refuse further channels that are not images of the same pixels."""
+    if channels is None:
+        return []
+    if hasattr(channels, "axes_manager") or not isinstance(channels, Sequence):
+        raise TypeError(
+            f"channels must be a list of images in register, got {type(channels).__name__}; "
+            "give a single one as [image]."
+        )
+    for each in channels:
+        check_image(each)
+        if each.data.shape != image.data.shape:
+            raise ValueError(
+                "channels must show the same frames and pixels, got an image of shape "
+                f"{each.data.shape} for one of {image.data.shape} in array order; align and crop "
+                "them first."
+            )
+    return channels
 
 
 def neighbourhood(table: pd.DataFrame) -> int:

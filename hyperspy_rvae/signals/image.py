@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from hyperspy_rvae.signals.rings import rings
 from hyperspy_rvae.subimages.windows import Edge
 
 if TYPE_CHECKING:
+    from hyperspy.signals import BaseSignal
     from matplotlib.axes import Axes
 
     from hyperspy_rvae.signals.latents import AtomLatents
@@ -220,6 +221,7 @@ class AtomLatticeImage(LatticeMaps):
         step: int | None = None,
         order: int = 3,
         edge: Edge = "drop",
+        channels: Sequence[BaseSignal] | None = None,
     ) -> AtomSubimages:
         """Cut a window around every atom, or around every point of a grid.
 
@@ -239,31 +241,41 @@ class AtomLatticeImage(LatticeMaps):
             Order of the spline that samples the window at the sub-pixel centre: 1 linear, 3 cubic.
         edge
             "drop" leaves out windows that leave the image, "reflect" fills them by mirroring it.
+        channels
+            Further images of the same frames and pixels, such as another detector's, or the map
+            of another element. The same windows are cut from them, and a model sees all together.
 
         Returns
         -------
         subimages
             ``(atom | x, y)``, float32; the values of the atom axis are the atoms' ids. Lazy if
-            the image is, with chunks that are known at once.
+            the image is, with chunks that are known at once. With `channels`,
+            ``(channel, atom | x, y)``, this image's first.
 
         Raises
         ------
         ValueError
             If the window is smaller than 5 pixels or larger than the image, no atom has a whole
-            window, `sublattice` is unknown, or `step`, `order` or `edge` are impossible.
+            window, `sublattice` is unknown, `step`, `order` or `edge` are impossible, or one of
+            the `channels` has another shape.
         TypeError
-            If `window_size` is no whole number.
+            If `window_size` is no whole number, or `channels` is no list.
         """
-        return extract(self, window_size, sublattice, centres, step, order, edge)
+        return extract(self, window_size, sublattice, centres, step, order, edge, channels)
 
     def fit_rvae(
-        self, window_size: int | None = None, sublattice: str | None = None, **parameters: Any
+        self,
+        window_size: int | None = None,
+        sublattice: str | None = None,
+        *,
+        channels: Sequence[BaseSignal] | None = None,
+        **parameters: Any,
     ) -> AtomLatents:
         """Cut subimages and fit a rotationally and translationally invariant VAE to them.
 
         Parameters
         ----------
-        window_size, sublattice
+        window_size, sublattice, channels
             As in :meth:`extract_subimages`.
         **parameters
             As in :meth:`AtomSubimages.fit_rvae`.
@@ -273,13 +285,20 @@ class AtomLatticeImage(LatticeMaps):
         latents
             ``(atom | latent)``, with the model inside.
         """
-        return self.extract_subimages(window_size, sublattice).fit_rvae(**parameters)
+        subimages = self.extract_subimages(window_size, sublattice, channels=channels)
+        return subimages.fit_rvae(**parameters)
 
     def fit_vae(
-        self, window_size: int | None = None, sublattice: str | None = None, **parameters: Any
+        self,
+        window_size: int | None = None,
+        sublattice: str | None = None,
+        *,
+        channels: Sequence[BaseSignal] | None = None,
+        **parameters: Any,
     ) -> AtomLatents:
         """Cut subimages and fit a VAE without invariances to them; see :meth:`fit_rvae`."""
-        return self.extract_subimages(window_size, sublattice).fit_vae(**parameters)
+        subimages = self.extract_subimages(window_size, sublattice, channels=channels)
+        return subimages.fit_vae(**parameters)
 
     measure_drift = tracking.measure_drift
     track_atoms = tracking.track_atoms

@@ -45,15 +45,29 @@ def draw_latent_space(
     return plot_latent_space(np.stack([x, y], 1), colours, column, names=names, ax=ax, **options)
 
 
+def name_classes(latents: AtomLatents, table: pd.DataFrame) -> pd.DataFrame:
+    """Put the names of the classes, as far as there are any, in place of their numbers."""
+    names = np.asarray(record.read(latents, "classes"))
+    if names.ndim != 1 or "class" not in latents.columns:
+        return table
+    place = table["class"].to_numpy()
+    if not np.isin(place, np.arange(len(names))).all():
+        return table  # something was done to the numbers
+    return table.assign(**{"class": names[place.astype(int)]})
+
+
 def _table(latents: AtomLatents) -> pd.DataFrame:
     if record.has_table(latents):
         return latents.to_dataframe()
     ids = record.atom_ids(latents)
-    return beside(pd.DataFrame(index=ids), np.asarray(latents.data), latents.columns)
+    table = beside(pd.DataFrame(index=ids), np.asarray(latents.data), latents.columns)
+    return name_classes(latents, table)
 
 
 def _labels(latents: AtomLatents, table: pd.DataFrame) -> str | None:
     known = latents.model.condition_
+    if "class" in latents.columns:
+        return "class"
     if known is None or not known.names or known.names[0] not in table:
         return None
     return known.names[0]

@@ -10,7 +10,7 @@ from hyperspy.signals import LazySignal1D, Signal1D
 
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import beside
-from hyperspy_rvae.signals.latent_space import draw_latent_space
+from hyperspy_rvae.signals.latent_space import draw_latent_space, name_classes
 from hyperspy_rvae.signals.manifold import draw_manifolds
 from hyperspy_rvae.signals.maps import map_column
 from hyperspy_rvae.signals.symmetry import commonest_symmetry, symmetry_of
@@ -27,7 +27,8 @@ class AtomLatents(Signal1D):
 
     The columns are, as far as the model has them, ``angle`` (radians, counter-clockwise as
     displayed), ``shift_x`` and ``shift_y`` (pixels, right and down), ``scale`` (a factor, 1 on
-    average), ``z1``, ``z2``, ..., then the same with ``_std``.
+    average), ``z1``, ``z2``, ..., then the same with ``_std``. A model with classes has ``class``,
+    a number from 0 on, and ``class_probability`` after ``z1``, ..., without standard deviations.
     """
 
     _signal_type = "atom_latents"
@@ -83,9 +84,10 @@ class AtomLatents(Signal1D):
         -------
         table
             One row an atom, indexed by its id: the columns of :attr:`atoms`, then those of
-            :attr:`columns`, in their units. A latent takes the place of a column of its name.
+            :attr:`columns`, in their units. A latent takes the place of a column of its name. The
+            class is there by its name, the label where there were labels.
         """
-        return beside(self.atoms, np.asarray(self.data), self.columns)
+        return name_classes(self, beside(self.atoms, np.asarray(self.data), self.columns))
 
     def symmetry(self) -> pd.Series:
         """Order of the rotational symmetry of each atom's environment.
@@ -176,9 +178,11 @@ class AtomLatents(Signal1D):
         condition
             Of a model that was fitted with one: the label or value to decode with. If not given,
             there is a picture for each label (eight at most), or for the mean value and one
-            standard deviation less and more.
+            standard deviation less and more. A model with classes has a picture for each of them,
+            at the commonest label or the mean value.
         ax
-            Axes to draw on, with the commonest label or the mean value; new ones if not given.
+            Axes to draw on, with the commonest label or the mean value, and the first channel; new
+            ones if not given.
         **kwargs
             Passed to :meth:`matplotlib.axes.Axes.imshow`.
 
@@ -186,7 +190,7 @@ class AtomLatents(Signal1D):
         -------
         axes
             z1 to the right, z2 upwards; a single content latent gives one row. An array of axes if
-            there are several pictures.
+            there are several pictures, one for each channel of every condition.
         """
         if isinstance(size, bool) or not isinstance(size, int) or size < 2:
             raise ValueError(f"size must be a whole number of images, at least 2, got {size!r}.")
@@ -205,8 +209,8 @@ class AtomLatents(Signal1D):
         Parameters
         ----------
         column
-            Latent or column of the table that gives the colours. If not given, that of the labels
-            of the model's condition, if it has one, and else none.
+            Latent or column of the table that gives the colours. If not given, the class, if the
+            model has classes, or else the column of its condition, or else none.
         names
             The two latents; the first two content latents if not given.
         ax

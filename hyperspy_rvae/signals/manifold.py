@@ -29,21 +29,37 @@ def draw_manifolds(
     names, across, up, grid = _grid(latents, model, size)
     if ax is not None and condition is None and model.condition_ is not None:
         condition = model.condition_.usual
-    shown = _shown(model, condition)
-    axes = [ax] if len(shown) == 1 else row_of_axes(len(shown))
-    for place, (title, given) in enumerate(shown):
+    pictures = []
+    for title, given, kind in _shown(model, condition):
         given = [given] * len(grid) if np.ndim(given) else given
+        if "class" in grid:
+            grid["class"] = float(kind)
         images = model.inverse_transform(grid.to_numpy(), condition=given)
-        images = images.reshape(len(up), len(across), *images.shape[1:])
+        images = images.reshape(len(up), len(across), -1, *images.shape[-2:])
+        titles = _channel_titles(latents, title, images.shape[2])
+        pictures += list(zip(titles, np.moveaxis(images, 2, 0), strict=True))
+    if ax is not None:
+        pictures = pictures[:1]
+    axes = [ax] if len(pictures) == 1 else row_of_axes(len(pictures))
+    for place, (title, images) in enumerate(pictures):
         drawn = plot_manifold(images, across, up, names=names, ax=axes[place], **options)
         drawn.set_title(title)
-    return drawn if len(shown) == 1 else axes
+    return drawn if len(pictures) == 1 else axes
 
 
 def reaching(values: pd.DataFrame, names: list[str]) -> list[str]:
     """Names of the content latents, those that vary first."""
     content = [name for name in names if name[0] == "z" and name in values]
     return sorted(content, key=lambda name: np.ptp(values[name]) == 0)
+
+
+def _channel_titles(latents: AtomLatents, title: str, count: int) -> list[str]:
+    if count == 1:
+        return [title]
+    names = (record.read(latents, "window") or {}).get("channels") or []
+    names = [str(name) for name in names] if len(names) == count else [""] * count
+    named = [name or f"channel {k}" for k, name in enumerate(names)]
+    return [f"{title}, {name}" if title else name for name in named]
 
 
 def _grid(
@@ -72,15 +88,18 @@ def _grid(
     return names, across, up, grid
 
 
-def _shown(model: RVAE, condition: Any) -> list[tuple[str, Any]]:
-    # Titles, and the condition of each picture.
+def _shown(model: RVAE, condition: Any) -> list[tuple[str, Any, int]]:
+    # Titles, and condition and class of each picture.
     known = model.condition_
+    if len(model.classes_):
+        usual = known.usual if known is not None and condition is None else condition
+        return [(f"class: {name}", usual, k) for k, name in enumerate(model.classes_[:_MOST])]
     if known is None or condition is not None:
-        return [("", condition)]
+        return [("", condition, 0)]
     name = known.names[0] if known.names else "condition"
     if hasattr(known, "labels"):
-        return [(f"{name}: {label}", label) for label in known.labels[:_MOST]]
+        return [(f"{name}: {label}", label, 0) for label in known.labels[:_MOST]]
     if known.width > 1:
-        return [("", known.location)]
+        return [("", known.location, 0)]
     steps = [known.location[0] + k * known.scale[0] for k in (-1, 0, 1)]
-    return [(f"{name}: {value:.3g}", value) for value in steps]
+    return [(f"{name}: {value:.3g}", value, 0) for value in steps]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
 
 NODE = "Atoms"
+CHANNEL = "channel"
 MOST_BYTES = 2**31  # of one array; a lazy one declares any size
 
 
@@ -128,7 +129,8 @@ def _check_order(then: list[Axis], now: list[Axis]) -> None:
 
 def note_rebin(signal: BaseSignal, rebinned: BaseSignal) -> None:
     """Note on `rebinned` that its atoms were summed, if they were."""
-    for axis, key, what in ((0, "table", "atoms"), (-1, "latents", "latents")):
+    atom = next((k for k, axis in enumerate(signal.axes_manager._axes) if axis.name == "atom"), 0)
+    for axis, key, what in ((atom, "table", "atoms"), (-1, "latents", "latents")):
         before, after = signal.axes_manager._axes[axis].size, rebinned.axes_manager._axes[axis].size
         if before != after and read(signal, key) is not None:
             write(
@@ -237,6 +239,11 @@ def image_shape(signal: BaseSignal) -> tuple[int, int]:
     return y_axis.size, x_axis.size
 
 
+def navigation_of(signal: BaseSignal) -> list[Any]:
+    """Navigation axes but for that of the channels."""
+    return [axis for axis in signal.axes_manager.navigation_axes if axis.name != CHANNEL]
+
+
 def atom_ids(signal: BaseSignal) -> np.ndarray:
     """Ids of the atoms on the atom axis, int, shape ``(n,)``.
 
@@ -245,17 +252,18 @@ def atom_ids(signal: BaseSignal) -> np.ndarray:
     ValueError
         If the atom axis is gone, as after ``inav[3]`` or a mean over atoms.
     """
-    if signal.axes_manager.navigation_dimension != 1:
+    axes = navigation_of(signal)
+    if len(axes) != 1:
         raise ValueError(
-            "which atoms these are is not known: the signal has "
-            f"{signal.axes_manager.navigation_dimension} navigation axes, needed is the one of "
-            "the atoms; take atoms with inav[k : k + 1]."
+            f"which atoms these are is not known: the signal has {len(axes)} navigation axes, "
+            "needed is the one of the atoms; take atoms with inav[k : k + 1], and of several "
+            "channels inav[:, k : k + 1]."
         )
-    axis = signal.axes_manager.navigation_axes[0]
-    if axis.size != signal.data.shape[0]:
+    (axis,) = axes
+    there = signal.data.shape[axis.index_in_array]
+    if axis.size != there:
         raise ValueError(
-            f"the atom axis has {axis.size} values for {signal.data.shape[0]} rows of data; the "
-            "file is damaged."
+            f"the atom axis has {axis.size} values for {there} rows of data; the file is damaged."
         )
     return whole_axis(axis, "atom")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class AtomSubimages(Signal2D):
-    """Image windows, one per atom: ``(atom | x, y)``.
+    """Image windows, one per atom: ``(atom | x, y)``, or ``(channel, atom | x, y)``.
 
     The values of the atom axis are the ids of the table, so that slices, steps and files keep
     windows and table together; ``hs.stack`` along it numbers the atoms anew.
@@ -47,6 +47,7 @@ class AtomSubimages(Signal2D):
         latent_dim: int = 2,
         *,
         condition: Any = None,
+        labels: Any = None,
         max_subimages: int | None = None,
         seed: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -65,6 +66,12 @@ class AtomSubimages(Signal2D):
             or an array, row for row with the atom axis. Text and integers are labels, floats are
             continuous values. An array becomes the column ``condition`` of the latents' table; a
             dask array is computed block by block and is not kept.
+        labels
+            Classes of some of the atoms, of which those of the others are learned: the name of a
+            column of the table, or an array, row for row with the atom axis, which becomes the
+            column ``label``. Empty text, NaN or, among integers, -1 is no label. The latents then
+            have the columns ``class`` and ``class_probability``. Without labels, give
+            ``discrete_classes=n`` to find n classes.
         max_subimages
             Train on that many subimages, drawn at random; if not given, on all.
         seed
@@ -93,15 +100,15 @@ class AtomSubimages(Signal2D):
             is of another training.
         """
         parameters = {"latent_dim": latent_dim, "seed": seed, **parameters}
-        return fit_and_encode(
-            self, parameters, max_subimages, show_progressbar, condition, checkpoint
-        )
+        told = condition, labels
+        return fit_and_encode(self, parameters, max_subimages, show_progressbar, *told, checkpoint)
 
     def fit_vae(
         self,
         latent_dim: int = 2,
         *,
         condition: Any = None,
+        labels: Any = None,
         max_subimages: int | None = None,
         seed: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
@@ -112,6 +119,7 @@ class AtomSubimages(Signal2D):
         return self.fit_rvae(
             latent_dim,
             condition=condition,
+            labels=labels,
             max_subimages=max_subimages,
             seed=seed,
             checkpoint=checkpoint,

@@ -103,6 +103,20 @@ def cut_stack(
     return Cuts(movie, ends, xy, size, order).array()
 
 
+def stack_channels(windows: list[np.ndarray | da.Array]) -> np.ndarray | da.Array:
+    """Put windows ``(n, size, size)`` of several images side by side.
+
+    Returns
+    -------
+    windows
+        Shape ``(n, channels, size, size)``; a dask array if one of them is.
+    """
+    lazy = next((each for each in windows if isinstance(each, da.Array)), None)
+    if lazy is None:
+        return np.stack(windows, axis=1)
+    return da.stack([da.asarray(each).rechunk(lazy.chunks) for each in windows], 1).rechunk({1: -1})
+
+
 def take(windows: np.ndarray | da.Array, rows: np.ndarray) -> np.ndarray | da.Array:
     """Take windows by ascending number; where they are cut lazily, only these are cut."""
     layers = getattr(getattr(windows, "dask", None), "layers", {})

@@ -77,7 +77,6 @@ def test_subimages_to_fit(X, error, match):
         ({"seed": -1}, ValueError, "seed"),
         ({"seed": 1.5}, ValueError, "seed"),
         ({"invariances": ("rotations",)}, ValueError, "got 'rotations'"),
-        ({"invariances": ("scale",)}, ValueError, "correct or drop it"),
         ({"invariances": ("rotation", "rotation")}, ValueError, "name each once"),
         ({"invariances": "rotation"}, TypeError, "tuple of names, got 'rotation'"),
         ({"invariances": None}, TypeError, "tuple of names"),

@@ -8,7 +8,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from hyperspy_rvae.models import RVAE
-from hyperspy_rvae.models.divergence import Cost, kl_unit
+from hyperspy_rvae.models.divergence import Cost, kl_unit, told_twice
 
 KL = torch.tensor([[0.5, 0.0, 2.0], [1.5, 0.1, 4.0]])
 
@@ -40,6 +40,32 @@ def test_free_bits_leave_a_faint_latent_alone():
     kl = KL.clone().requires_grad_()
     Cost(free_bits=0.3).of(kl).sum().backward()
     assert (kl.grad[:, 1] == 0).all() and (kl.grad[:, [0, 2]] > 0).all()
+
+
+def test_what_labels_explain_by_all_pairs():
+    mean, log_variance = torch.randn(2, 23, 3, generator=torch.Generator().manual_seed(0))
+    label = torch.arange(23) % 4
+    square = mean.square() + log_variance.exp()
+    truth = 0.0
+    for moment in (mean, (square - 1) / 2):
+        for k in range(4):
+            of_label = moment[label == k]
+            n = len(of_label)
+            pairs = sum(of_label[i] @ of_label[j] for i in range(n) for j in range(n) if i != j)
+            truth += 0.5 * n / 23 * float(pairs) / (n * (n - 1))
+    found = told_twice(mean, log_variance, torch.eye(4)[label])
+    assert found.item() == pytest.approx(truth, rel=1e-4)
+
+
+def test_nothing_is_told_twice_where_posteriors_match_the_prior():
+    generator = torch.Generator().manual_seed(1)
+    values, label = torch.randn(60_000, 2, generator=generator), torch.arange(60_000) % 3
+    mean, log_variance = 0.6 * values, torch.full_like(values, np.log(0.64))
+    assert abs(told_twice(mean, log_variance, torch.eye(3)[label]).item()) < 1e-3
+    shifted = mean + 0.5 * (label == 1)[:, None]
+    told = told_twice(shifted, log_variance, torch.eye(3)[label]).item()
+    width = 0.5 * 0.25  # of half the mean square
+    assert told == pytest.approx(2 * 0.5 * (0.25 + width**2) / 3, rel=0.1)
 
 
 def content_divergence(model, images):

@@ -74,6 +74,7 @@ def model_of(decoder):
         windows = np.random.default_rng(0).random((20, 7, 9))
         for name in ("spatial", "steerable"):
             MODELS[name] = RVAE(1, epochs=1, decoder=name, seed=0).fit(windows)
+        MODELS["ensemble"] = RVAE(1, epochs=1, decoder="spatial", n_models=2, seed=0).fit(windows)
     return MODELS[decoder]
 
 
@@ -90,7 +91,7 @@ def check(configuration, weights):
 
 @st.composite
 def configurations(draw):
-    decoder = draw(st.sampled_from(["spatial", "steerable"]))
+    decoder = draw(st.sampled_from(["spatial", "steerable", "ensemble"]))
     found = json.loads(model_of(decoder).configuration())
     names = [*found, *found["parameters"]]
     return decoder, draw(
@@ -112,6 +113,9 @@ def configurations(draw):
 @example(("steerable", {"translation_prior": 10**15}))
 @example(("steerable", {"window_shape": [7, 10**15]}))
 @example(("spatial", {"window_shape": [7, 10**15]}))
+@example(("steerable", {"rotation_symmetry": 10**400}))
+@example(("ensemble", {"n_models": 10**15}))
+@example(("spatial", {"n_models": 2}))
 @example(("spatial", {"history": [{"loss": 10**400}]}))
 def test_configurations(case):
     decoder, changes = case
@@ -124,7 +128,7 @@ def test_configurations(case):
 
 @st.composite
 def weights(draw):
-    decoder = draw(st.sampled_from(["spatial", "steerable"]))
+    decoder = draw(st.sampled_from(["spatial", "steerable", "ensemble"]))
     name = draw(st.sampled_from(sorted(model_of(decoder).weights())))
     return decoder, name, draw(st.integers(0, len(arrays(())) - 1))
 

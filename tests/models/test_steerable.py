@@ -26,7 +26,10 @@ def known():
 @pytest.fixture(scope="module")
 def content():
     """Three crystals of atoms all over the disc, and beyond its rim."""
-    chosen = basis.choose(poses.content_radius(WINDOW, SPACE), BAND)
+    return crystals(basis.choose(poses.content_radius(WINDOW, SPACE), BAND))
+
+
+def crystals(chosen):
     y, x = np.mgrid[-18:18:0.25, -18:18:0.25] + 0.125
     inside = np.hypot(x, y) < chosen.radius
     rng = np.random.default_rng(1)
@@ -93,6 +96,57 @@ def test_likelihood_of_all_poses_by_brute_force(known, content):
         np.testing.assert_allclose(joint[:, s, j], truth, atol=0.01 * energy.max() / S2)
     prior = likelihood.prior.exp().sum() * len(likelihood.angles)
     assert float(prior) == pytest.approx(1, rel=1e-5)
+
+
+def test_likelihood_of_scales_by_brute_force():
+    space = LatentSpace(2, True, True, True)
+    chosen = basis.choose(poses.content_radius((15, 15), space), BAND)
+    likelihood, renderer = Likelihood((15, 15), space, chosen), Renderer((15, 15), chosen)
+    generator = torch.Generator().manual_seed(4)
+    b = torch.randn(2, 2 * len(chosen.orders), generator=generator)
+    pixels = torch.randn(2, likelihood.size, generator=generator)
+    joint, _ = likelihood.log_joint(likelihood.coefficients(pixels), b, S2)
+    for s, j in [(0, 0), (3, 31), (60, 5), (124, 17)]:
+        x, y, log_scale = likelihood.places[s].tolist()
+        place = torch.tensor([[x, y]]).expand(2, 2)
+        scale = torch.full((2,), log_scale).exp()
+        shown = renderer(b, likelihood.angles[j].expand(2), place, scale)[:, likelihood.support]
+        energy = shown.square().sum(1)
+        truth = ((pixels * shown).sum(1) - energy / 2) / S2 + likelihood.prior[s]
+        np.testing.assert_allclose(joint[:, s, j], truth, atol=0.02 * float(energy.max()) / S2)
+
+
+def test_enlarging_is_a_matrix(known, content):
+    _, renderer = known
+    chosen = basis.choose(poses.content_radius(WINDOW, SPACE), BAND)
+    generators = torch.from_numpy(basis.generators(chosen)).to(torch.float32)
+    smooth = torch.from_numpy(np.tile(np.exp(-(chosen.wave_numbers**2)), 2)).to(torch.float32)
+    term = larger = content = content * smooth
+    for order in range(1, 6):
+        term = -0.05 / order * (term @ generators[2])
+        larger = larger + term
+    angle, shift = torch.zeros(3), torch.zeros(3, 2)
+    truth = renderer(content, angle, shift, torch.full((3,), 0.05).exp())
+    off = (renderer(larger, angle, shift) - truth).numpy().reshape(-1, *WINDOW)[:, INNER]
+    still = (renderer(content, angle, shift) - truth).numpy().reshape(-1, *WINDOW)[:, INNER]
+    assert np.sqrt(np.square(off).mean()) < 0.15 * np.sqrt(np.square(still).mean())
+
+
+def test_a_pose_with_scale_between_the_grids_points():
+    space = LatentSpace(2, True, True, True)
+    chosen = basis.choose(poses.content_radius(WINDOW, space), BAND)
+    likelihood, renderer = Likelihood(WINDOW, space, chosen), Renderer(WINDOW, chosen)
+    b = crystals(chosen)
+    angle = torch.tensor([0.4, -2.0, 3.1])
+    shift = torch.tensor([[0.3, -1.4], [1.7, 0.2], [0.0, 0.6]])
+    log_scale = torch.tensor([0.11, -0.06, 0.03])
+    pixels = renderer(b, angle, shift, log_scale.exp())[:, likelihood.support]
+    a = likelihood.coefficients(pixels)
+    joint, _ = likelihood.log_joint(a, b, S2)
+    pose = refinement.find(likelihood, a, b, joint.flatten(1).argmax(1), 1e-3)
+    assert apart(pose.angle.numpy(), angle.numpy()).max() < np.deg2rad(0.2)
+    np.testing.assert_allclose(pose.place[:, :2], shift, atol=0.02)
+    np.testing.assert_allclose(pose.place[:, 2], log_scale, atol=3e-3)
 
 
 @pytest.mark.parametrize("some", [False, True])

@@ -285,3 +285,37 @@ def test_foreign_metadata_gives_errors_that_say_so(subimages, model, spoil):
         z.metadata.set_item(path, value)
     with pytest.raises(ValueError, match=r".{20}"):
         z.model, z.columns, z.atoms, z.plot_map("z1")
+
+
+def test_every_pose_and_prior_through_the_door(subimages, tmp_path):
+    z = subimages.fit_rvae(
+        1,
+        invariances=("scale", "translation", "rotation"),
+        rotation_prior=0.3,
+        translation_prior=0.5,
+        rotation_symmetry="auto",
+        epochs=2,
+        seed=3,
+    )
+    names = ["angle", "shift_x", "shift_y", "scale", "z1"]
+    assert z.columns == [*names, *(f"{name}_std" for name in names)]
+    assert (z.to_dataframe()["scale"] > 0).all()
+    z.save(tmp_path / "z.zspy")
+    again = hs.load(tmp_path / "z.zspy", lazy=z._lazy)
+    assert again.model.get_params() == z.model.get_params()
+    orders = again.symmetry()
+    np.testing.assert_array_equal(orders.index, z.atoms.index)
+    np.testing.assert_array_equal(orders, z.model.symmetry(np.asarray(z.data)[:, :5]))
+    bound = again.plot_map("angle").collections[0].get_clim()[1]
+    assert bound == pytest.approx(np.pi / np.bincount(orders).argmax())
+    assert again.plot_map("scale").figure.axes[1].get_ylabel() == "scale"
+    assert again.plot_manifold(size=2).images[0].get_array().std() > 0
+    with pytest.raises(ValueError, match="the latents scale, z1 were cut off"):
+        z.isig[:3].symmetry()
+
+
+def test_a_given_symmetry_colours_the_map(subimages):
+    z = subimages.fit_rvae(1, rotation_symmetry=2, epochs=1, seed=3)
+    assert np.abs(z.to_dataframe()["angle"]).max() <= np.pi / 2 + 1e-6
+    assert z.plot_map("angle").collections[0].get_clim() == (-np.pi / 2, np.pi / 2)
+    assert z.plot_map("angle", symmetry=1).collections[0].get_clim() == (-np.pi, np.pi)

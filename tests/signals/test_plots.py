@@ -83,7 +83,7 @@ def test_angles_modulo_a_symmetry(latents, symmetry):
     assert drawn.get_clim() == (-np.pi / symmetry, np.pi / symmetry)
 
 
-@pytest.mark.parametrize("symmetry", [0, -1, 1.5, None])
+@pytest.mark.parametrize("symmetry", [0, -1, 1.5, "auto"])
 def test_a_symmetry_has_a_whole_order(latents, symmetry):
     with pytest.raises(ValueError, match="symmetry must be a whole number from 1 on"):
         latents.plot_map("angle", symmetry=symmetry)

@@ -115,7 +115,7 @@ def generators(basis: Basis) -> np.ndarray:
         Shape ``(3, 2 D, 2 D)``: ``b @ generators[0]`` has the coefficients of the image's
         derivative along x, so that ``exp(-u generators[0])`` displaces content by u to the right.
         The last is that outwards, times the distance from the centre: ``exp(-u generators[2])``
-        enlarges content by the factor exp(u).
+        enlarges content by the factor exp(u), but for the rim, where no function has a slope.
     """
     rings, spokes = 2 * int(basis.radius / 0.5) + 2, 2 * basis.highest + 4
     r, theta = polar_grid(basis.radius, rings, spokes)
@@ -123,6 +123,7 @@ def generators(basis: Basis) -> np.ndarray:
     area[-1] /= 2  # trapezoidal rule
     weighted = (basis.functions(r, theta) * area).reshape(2 * len(basis.orders), -1)
     slopes = basis.gradients(r, theta).reshape(2, 2 * len(basis.orders), -1)
+    r = r * np.clip((basis.radius - r) / (_FADING * basis.radius), 0, 1)
     x, y = r * np.cos(theta), -r * np.sin(theta)
     outwards = x.ravel() * slopes[0] + y.ravel() * slopes[1]
     return np.concatenate([slopes, outwards[None]]) @ weighted.T

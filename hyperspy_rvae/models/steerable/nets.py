@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import silu
 from torch.nn.utils import skip_init
 
+from hyperspy_rvae.models.divergence import kl_unit
 from hyperspy_rvae.models.geometry import canonical_frame
 from hyperspy_rvae.models.latents import Latents, LatentSpace
 from hyperspy_rvae.models.steerable import basis, gauge, poses, refinement, symmetry
@@ -19,6 +20,7 @@ from hyperspy_rvae.models.steerable.rendering import Renderer
 
 HIDDEN = 128
 _COPIES = 16  # a multiple of four, so that quarter turns only reorder them
+_APART = 4.0  # how far context divides cells, as if it were content
 _LOOKS = 2  # again, at most, where content is not where it was read
 _FEW = 4  # every fourth copy, where that will do
 _LOG_VARIANCES = (-9.0, 4.0)
@@ -87,10 +89,11 @@ class SteerableNetwork(nn.Module):
     ``location`` and ``scale`` standardise the pixels of each channel, ``noise_variance`` is that
     of a standardised pixel, and ``spread`` says how far the latents reach. ``sides`` are the
     window's and ``band`` is the basis's highest wave number (radians per pixel): they define the
-    basis. Encoder and decoder are given a ``context`` ``(n, c)`` of so many numbers, or none.
+    basis. Encoder and decoder are given a context ``(n, c)``: the class as a unit vector, of which
+    zero is none, and ``condition`` numbers.
     ``gain`` brings each channel's coefficients to unit variance, and ``inflation`` is by how much
     angle, shifts and scale scatter more than white noise lets them. ``cells`` of content and
-    their ``turns`` give all angles one origin, and ``unit`` is the scale that counts as one.
+    context and their ``turns`` give all angles one origin; ``unit`` is the scale that counts as 1.
     """
 
     copies: Tensor
@@ -112,10 +115,11 @@ class SteerableNetwork(nn.Module):
         window: tuple[int, int],
         space: LatentSpace,
         band: float,
-        context: int = 0,
+        condition: int = 0,
         channels: int = 1,
     ) -> None:
         super().__init__()
+        context = space.classes + condition
         self.window, self.space, self.context, self.channels = window, space, context, channels
         chosen = basis.choose(poses.content_radius(window, space), band)
         self.likelihood = Likelihood(window, space, chosen, channels)
@@ -223,33 +227,54 @@ class SteerableNetwork(nn.Module):
         self.encoder.last.weight[rows] = 0
         self.encoder.last.bias[rows] = 0
 
-    def calibrate(self, seen: Tensor, context: Tensor) -> None:
+    def codes(self) -> Tensor:
+        """Classes to choose from, as unit vectors ``(m, classes)``."""
+        return torch.eye(self.space.classes or 1, self.space.classes).to(self.gain)
+
+    def class_log_posterior(self, a: Tensor, condition: Tensor) -> Tensor:
+        """Log-probability of each class ``(n, classes)`` of weighed coefficients."""
+        bounds = []
+        for code in self.codes():
+            context = beside(code, condition)
+            found = self.look(a, context)
+            b = self.draw(found.content, context)
+            joint, _ = self.likelihood.log_joint(a, b, self.noise)
+            kl = kl_unit(found.content, found.log_variance).sum(1)
+            bounds.append(joint.flatten(1).logsumexp(1) - kl)
+        return torch.stack(bounds, 1).log_softmax(1)
+
+    def calibrate(self, seen: Tensor, condition: Tensor) -> None:
         """Learn the inflation of standard deviations, the origin of angles and the unit of scale.
 
         They follow from pixels ``(n, p)`` of the support.
         """
         if self.channels > 1:
             seen = seen * self.weights.repeat_interleave(self.likelihood.size)
-        found, pose, b = self._pose(self.likelihood.coefficients(seen), context)
+        a = self.likelihood.coefficients(seen)
+        context, _ = self._classified(a, condition)
+        found, pose, b = self._pose(a, context)
         self.inflation.copy_(refinement.inflation(self.likelihood, seen, b, pose))
         if self.space.scale:
             self.unit.fill_(float(pose.place[:, 2].mean().exp()))
         if self.space.turns_freely:
-            known = torch.cat([found.content, context], 1)
-            centres, sizes = gauge.cells(known.numpy(force=True))
+            told = torch.cat([found.content, _APART * context], 1)
+            centres, sizes = gauge.cells(told.numpy(force=True))
             self.cells.copy_(torch.from_numpy(centres))
-            b = self.draw(*self.cells.split([self.space.content, self.context], 1))
+            content, scaled = self.cells.tensor_split([self.space.content], 1)
+            b = self.draw(content, scaled / _APART)
             drawn = torch.complex(*b.chunk(2, 1)).numpy(force=True)
             orders = self.likelihood.orders.numpy(force=True).astype(int)
             self.turns.copy_(torch.from_numpy(gauge.turns(drawn, orders, sizes)))
 
-    def encode(self, pixels: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, pixels: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Latents and standard deviations, ``(n, latents)``, of pixels ``(n, p)``.
 
         Content is read at the window's centre, then where its place was found; the likeliest pose
-        is refined on the pixels.
+        is refined on the pixels. With classes, all this is that of the likeliest; their columns
+        have no standard deviations.
         """
         a = self.weigh(self.likelihood.coefficients(self.seen(pixels)))
+        context, kind = self._classified(a, condition)
         found, pose, b = self._pose(a, context)
         widen = self.inflation[[0, 1, 1, 2][: pose.covariance.shape[1]]]
         std = pose.covariance.diagonal(dim1=1, dim2=2).sqrt() * widen
@@ -262,7 +287,19 @@ class SteerableNetwork(nn.Module):
         mean = Latents(angle, shift, scale, found.content)
         wide = (found.log_variance / 2).exp()
         widths = Latents(std[:, 0], std[:, 1:3], std[:, 3:].sum(1) * scale, wide)
-        return self.space.join(mean), self.space.join(widths)
+        none = torch.full_like(kind, torch.nan)
+        return (
+            torch.cat([self.space.join(mean), kind], 1),
+            torch.cat([self.space.join(widths), none], 1),
+        )
+
+    def _classified(self, a: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        # The context of the likeliest class, and the columns of class and probability, if any.
+        if not self.space.classes:
+            return condition, condition[:, :0]
+        probability, kind = self.class_log_posterior(a, condition).exp().max(1)
+        context = torch.cat([self.codes()[kind], condition], 1)
+        return context, torch.stack([kind.to(probability), probability], 1)
 
     def _pose(self, a: Tensor, context: Tensor) -> tuple[Reading, refinement.Pose, Tensor]:
         found = self.look(a, context)
@@ -299,9 +336,10 @@ class SteerableNetwork(nn.Module):
             return best
         return cells.gather(1, best[:, None] // angles)[:, 0] * angles + best % angles
 
-    def decode(self, values: Tensor, context: Tensor) -> Tensor:
+    def decode(self, values: Tensor, condition: Tensor) -> Tensor:
         """Pixels ``(n, p)`` of latents ``(n, latents)``."""
         latents = self.space.split(values)
+        context = torch.cat([self.space.class_of(values), condition], 1)
         b = self.draw(latents.content, context)
         angle = latents.angle + self._turn(latents.content, context)
         scale = latents.scale * self.unit if self.space.scale else None
@@ -325,7 +363,13 @@ class SteerableNetwork(nn.Module):
 
     def _turn(self, content: Tensor, context: Tensor) -> Tensor:
         # From the origin of the angles to that of the content's own coefficients, (n,).
-        return self.turns[torch.cdist(torch.cat([content, context], 1), self.cells).argmin(1)]
+        told = torch.cat([content, _APART * context], 1)
+        return self.turns[torch.cdist(told, self.cells).argmin(1)]
+
+
+def beside(code: Tensor, condition: Tensor) -> Tensor:
+    """Context ``(n, c)`` of one class, given as a unit vector, and conditions ``(n, c')``."""
+    return torch.cat([code.expand(len(condition), -1), condition], 1)
 
 
 def _swing(centre: Tensor, before: Tensor, after: Tensor) -> Tensor:

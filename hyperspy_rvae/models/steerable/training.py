@@ -9,19 +9,17 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from hyperspy_rvae.models.checkpoint import Stateful
-from hyperspy_rvae.models.course import Callback, Course, Plan, Record, noise_record
-from hyperspy_rvae.models.divergence import Cost, kl_unit
+from hyperspy_rvae.models.course import Course, Plan, Record, noise_record
+from hyperspy_rvae.models.divergence import kl_unit, told_twice
+from hyperspy_rvae.models.steerable.classes import Classes
 from hyperspy_rvae.models.steerable.likelihood import Evidence
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 
 if TYPE_CHECKING:
-    from hyperspy_rvae.models.steerable.streaming import Stream, StreamedSamples
+    from hyperspy_rvae.models.steerable.streaming import StreamedSamples
 
 _BATCHES = (8, 50)  # fewest and most subimages to a step
 _STEPS_PER_EPOCH = 8  # which smaller batches are for
-_LEAST_STEPS = (600, 3500)  # before a plateau counts
-_STEPS_AT_UNIT_SNR, _SNR_POWER = 900, 0.8
 _WARM_UP = 300  # steps, of the learning rate; the divergence's weight takes twice as many
 _SHORT = 6  # a training with fewer times the warm-up steps warms up faster
 _MOMENTS = (0.9, 0.98)
@@ -31,14 +29,13 @@ _HARDEST = 8.0  # robust standard deviations; more does not count
 _EASY = 1.5
 _CENTRING = (0.3, 0.1)  # while warming up, and later, when z knows of the shift
 _CENTRING_ON_PRIOR = 0.4
+_ONCE = 20.0  # weight of what content says that the context does
 _NEARBY = 0.3  # of content's standard deviation
 _STILL_EVERY = 4  # steps
 _STILL = 1000.0 * _STILL_EVERY  # nats per squared pixel that content moves as z changes by one
 _SLIGHT = 1e-3
 _OWN_SHIFT = 0.7  # share of subimages that are read where their content was last found
 _EVERYWHERE = 4  # after warming up, steps between looks at all shifts and not at nearby ones
-_HELD_OUT_MOST = 1000  # subimages whose loss is taken
-_CALIBRATED_MOST = 1000
 _AT_ONCE = 256
 _DRAWN = ("misfit", "seen", "shift", "weight", "order", "place")
 _STORED_MOST = 2**27  # coefficients; of more subimages they are computed anew in each step
@@ -142,8 +139,10 @@ class Trainer:
         samples: Samples | StreamedSamples,
         plan: Plan,
         generator: Generator,
+        classes: Classes | None = None,
     ) -> None:
         self.network, self.samples, self.plan, self.generator = network, samples, plan, generator
+        self.classes = classes
         batch = min(plan.batch_size or batch_size(len(samples)), len(samples))
         self.draws = samples.draws(batch, generator)
         self.steps = math.ceil(len(samples) / batch)
@@ -171,11 +170,11 @@ class Trainer:
                 rate = course.rate(epoch + step / self.steps)
                 group["lr"] = self.plan.learning_rate * warm * rate
             totals += self.step()
-        reconstruction, divergence, cost = (float(total) / self.steps for total in totals)
-        reconstruction += _log_scale(self.network)
+        misfit, divergence, cost = (float(total) / self.steps for total in totals)
+        misfit += log_scale(self.network)
         return {
-            "loss": reconstruction + cost,
-            "reconstruction": reconstruction,
+            "loss": misfit + cost,
+            "reconstruction": misfit,
             "divergence": divergence,
             **noise_record(self.network.noise_variance, self.network.scale),
         }
@@ -190,14 +189,13 @@ class Trainer:
         cells = None if everywhere else self.near[self.draws.shift[rows]]
         rows, place, own = rows.to(device), place.to(device), own.to(device)
         cells = None if cells is None else cells.to(device)
-        context = self.samples.context[rows]
-        mean, log_variance = self.network.read(
-            self.network.weigh(self.samples.at(rows, place)), context, self._turns(len(rows))
-        )
+        here = self.network.weigh(self.samples.at(rows, place))
+        a = self.network.weigh(self.samples.coefficients(rows, cells))
+        context, class_kl = self._context(rows, here, a, cells)
+        mean, log_variance = self.network.read(here, context, self._turns(len(rows)))
         noise = torch.randn(mean.shape, generator=self.generator).to(device)
         content = mean + (log_variance / 2).exp() * noise
         b = self.network.draw(content, context)
-        a = self.network.weigh(self.samples.coefficients(rows, cells))
         square, s2 = self.network.weigh_squares(self.samples.square[rows]), self.network.noise
         with torch.no_grad():
             found = likelihood.evidence(a, b, square, s2, cells)
@@ -211,12 +209,28 @@ class Trainer:
         objective = self.plan.cost.of(kl, self._risen()) - (gradient * b).sum(1) / s2
         if self.taken % _STILL_EVERY == 1:
             objective = objective + self._moving(content, context, b, motions)
-        objective.mean().backward()
+        loss = objective.mean()
+        if self.network.context:
+            even = slice(self.draws.even)
+            loss = loss + _ONCE * told_twice(mean[even], log_variance[even], context[even])
+        loss.backward()
         steepest = _GRADIENT_NORM * likelihood.size * likelihood.channels
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), steepest)
         self.optimiser.step()
         self.taken += 1
-        return self._note(rows.cpu(), found, square, kl.detach())
+        return self._note(rows.cpu(), found, square, kl.detach(), class_kl)
+
+    def _context(
+        self, rows: Tensor, here: Tensor, a: Tensor, cells: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        # What the networks are given, and the divergence of the class.
+        condition = self.samples.context[rows]
+        none = condition.new_zeros(len(rows), self.network.space.classes)
+        if self.classes is None:
+            return torch.cat([none, condition], 1), none.sum(1)
+        self.classes.released = self.taken >= 2 * self.warm_up
+        code, kl = self.classes.draw(rows, here, a, cells, condition)
+        return torch.cat([code, condition], 1), kl
 
     def _risen(self) -> float:
         # Share of the warm-up of the divergence that is over; at the end it may be above 1.
@@ -243,78 +257,15 @@ class Trainer:
         return _STILL * (motion / _NEARBY * self.lever).square().sum(1)
 
     def _note(
-        self, rows: Tensor, found: Evidence, square: Tensor, kl: Tensor
+        self, rows: Tensor, found: Evidence, square: Tensor, kl: Tensor, class_kl: Tensor
     ) -> tuple[float, float, float]:
         self.draws.note(rows, found.error.sum(1).cpu(), found.place.cpu())
         even = slice(self.draws.even)
-        reconstruction = _reconstruction(self.network, found, square)[even]
+        misfit = reconstruction(self.network, found, square)[even]
         self.network.learn_noise(found.error[even].mean(0) / self.network.likelihood.size)
-        cost = self.plan.cost.of(kl[even])
-        return float(reconstruction.mean()), float(kl[even].sum(1).mean()), float(cost.mean())
-
-
-def train(
-    network: SteerableNetwork,
-    pixels: Tensor,
-    context: Tensor,
-    plan: Plan,
-    snr: float,
-    generator: Generator,
-    callback: Callback | None,
-    stream: Stream | None = None,
-) -> list[Record]:
-    """Train a network in place.
-
-    Parameters
-    ----------
-    pixels
-        Standardised pixels of the support, shape ``(n, p)``.
-    context
-        What the networks are given beside them, shape ``(n, c)``.
-    snr
-        Their ratio of signal to noise variance, from which follows the least number of steps.
-    generator
-        Source of all chance, on the CPU.
-    callback
-        Called with the number of the epoch and its record.
-    stream
-        All that there is to learn from, where it doesn't fit into memory; `pixels` are a sample of
-        it then, for scales and validation.
-
-    Returns
-    -------
-    history
-        A record per epoch, losses in nats per subimage on the input's own scale.
-    """
-    order = torch.randperm(len(pixels), generator=generator).to(pixels.device)
-    aside = min(round(plan.validation_fraction * len(order)), len(order) - 1)
-    held_out, learned = order[:aside][:_HELD_OUT_MOST], order[aside:]
-    known = Samples(network, pixels[learned], context[learned])
-    network.begin(known.coefficients(torch.arange(min(len(known), 2000))), known.square)
-    samples = known if stream is None else stream.samples(network, held_out)
-    trainer = Trainer(network, samples, plan, generator)
-    least = min(max(_STEPS_AT_UNIT_SNR / snr**_SNR_POWER, _LEAST_STEPS[0]), _LEAST_STEPS[1])
-    course = Course(plan, trainer.steps, math.ceil(least / trainer.steps))
-    noise_seed = int(torch.randint(2**31, (1,), generator=generator))
-
-    def epoch(number: int) -> Record:
-        record = trainer.epoch(course, number)
-        if len(held_out):
-            record["validation_loss"] = validate(
-                network, pixels[held_out], context[held_out], plan.cost, noise_seed
-            )
-        return record
-
-    changing: dict[str, Stateful | Generator] = {
-        "optimiser": trainer.optimiser,
-        "generator": generator,
-        "draws": trainer.draws,
-    }
-    history = course.run(network, epoch, callback, changing)
-    with torch.no_grad():
-        some = learned[:_CALIBRATED_MOST]
-        network.calibrate(pixels[some], context[some])
-    return history
+        cost = self.plan.cost.of(kl[even]) + class_kl[even]
+        kl = kl[even].sum(1) + class_kl[even]
+        return float(misfit.mean()), float(kl.mean()), float(cost.mean())
 
 
 def weights(misfit: Tensor) -> Tensor:
@@ -324,36 +275,18 @@ def weights(misfit: Tensor) -> Tensor:
     return (score - _EASY).clamp(0, _HARDEST) + 1e-3
 
 
-def validate(
-    network: SteerableNetwork, pixels: Tensor, context: Tensor, cost: Cost, seed: int
-) -> float:
-    """Loss per subimage, on the input's own scale, with frozen weights and fixed noise."""
-    generator = Generator().manual_seed(seed)
-    total = 0.0
-    with torch.no_grad():
-        for part, given in zip(pixels.split(_AT_ONCE), context.split(_AT_ONCE), strict=True):
-            a = network.weigh(network.likelihood.coefficients(part))
-            square = network.weigh_squares(network.likelihood.squares(part))
-            mean, log_variance, _ = network.look(a, given)
-            noise = torch.randn(mean.shape, generator=generator).to(mean.device)
-            b = network.draw(mean + (log_variance / 2).exp() * noise, given)
-            found = network.likelihood.evidence(a, b, square, network.noise)
-            kl = kl_unit(mean, log_variance)
-            total += float((_reconstruction(network, found, square) + cost.of(kl)).sum())
-    return total / len(pixels) + _log_scale(network)
-
-
 def batch_size(count: int) -> int:
     """Subimages to a step, of so many."""
     return min(max(count // _STEPS_PER_EPOCH, _BATCHES[0]), _BATCHES[1])
 
 
-def _reconstruction(network: SteerableNetwork, found: Evidence, square: Tensor) -> Tensor:
+def reconstruction(network: SteerableNetwork, found: Evidence, square: Tensor) -> Tensor:
+    """Negative log-likelihood ``(n,)`` of content that is drawn once, all poses considered."""
     size, noise = network.likelihood.size, network.noise_variance.tolist()
     normaliser = sum(size / 2 * math.log(2 * math.pi * s2) for s2 in noise)
     return square.sum(1) / (2 * network.noise) - found.log + normaliser
 
 
-def _log_scale(network: SteerableNetwork) -> float:
-    # Jacobian of the standardisation.
+def log_scale(network: SteerableNetwork) -> float:
+    """Jacobian of the standardisation, nats."""
     return network.likelihood.size * sum(map(math.log, network.scale.tolist()))

@@ -1,0 +1,95 @@
+"""Classes beside the content: their posterior is enumerated, and one of them drawn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from sklearn.mixture import GaussianMixture
+from torch import Generator, Tensor
+
+from hyperspy_rvae.models.divergence import kl_unit
+from hyperspy_rvae.models.labels import UNKNOWN
+from hyperspy_rvae.models.steerable.nets import SteerableNetwork, beside
+
+_STARTS = 5
+
+
+class Classes:
+    """The class of each subimage in a training.
+
+    It is the one labelled, and else drawn from the posterior of all classes: the gradient of the
+    sum over classes, each weighted by its probability, is then right on average, and that of a
+    single class when there is no doubt. Until `released`, a first guess holds, or no class at all.
+
+    Parameters
+    ----------
+    labels
+        Index of the class of each subimage, shape ``(n,)``, or ``UNKNOWN``.
+    guess
+        The same, as long as classes are not released; none is ``UNKNOWN``, too.
+    """
+
+    def __init__(
+        self, network: SteerableNetwork, labels: Tensor, guess: Tensor, generator: Generator
+    ) -> None:
+        self.network, self.labels, self.guess = network, labels, guess
+        self.generator = generator
+        self.released = False
+
+    def draw(
+        self, rows: Tensor, own: Tensor, a: Tensor, cells: Tensor | None, condition: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Draw a class for some rows.
+
+        Parameters
+        ----------
+        rows
+            Which ones, shape ``(n,)``.
+        own
+            Their coefficients about one shift, ``(n, 2 D)``.
+        a, cells
+            Coefficients about some shifts, ``(n, S, 2 D)``, and which ones these are.
+        condition
+            What else is given, ``(n, c)``.
+
+        Returns
+        -------
+        code, divergence
+            Unit vectors ``(n, classes)``, zero for none; and the divergence of each posterior from
+            the uniform law, ``(n,)``.
+        """
+        known = (self.labels if self.released else self.guess)[rows]
+        count = self.network.space.classes
+        some = torch.full((len(rows),), math.log(count), device=rows.device)
+        if self.released and bool((known == UNKNOWN).any()):
+            log_q = self._log_posterior(own, a, cells, condition)
+            q = log_q.exp()
+            chance = torch.rand(len(rows), 1, generator=self.generator).to(q)
+            drawn = (q.cumsum(1) < chance).sum(1).clamp(max=count - 1)
+            some = torch.where(known == UNKNOWN, some + (q * log_q).sum(1), some)
+            known = torch.where(known == UNKNOWN, drawn, known)
+        none = known == UNKNOWN
+        code = self.network.codes()[known.clamp(min=0)]
+        return code * ~none[:, None], some * ~none
+
+    @torch.no_grad()
+    def _log_posterior(
+        self, own: Tensor, a: Tensor, cells: Tensor | None, condition: Tensor
+    ) -> Tensor:
+        network, bounds = self.network, []
+        for code in network.codes():
+            context = beside(code, condition)
+            mean, log_variance = network.read(own, context)
+            joint, _ = network.likelihood.log_joint(
+                a, network.draw(mean, context), network.noise, cells
+            )
+            bounds.append(joint.flatten(1).logsumexp(1) - kl_unit(mean, log_variance).sum(1))
+        return torch.stack(bounds, 1).log_softmax(1)
+
+
+def cluster(content: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Index of the cluster, of so many, of each of the contents ``(n, k)``."""
+    mixture = GaussianMixture(count, n_init=_STARTS, random_state=seed)
+    return mixture.fit_predict(content.astype(np.float64))

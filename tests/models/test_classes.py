@@ -1,0 +1,193 @@
+"""Classes beside the content: found without labels, or learned from a few."""
+
+from __future__ import annotations
+
+import json
+
+import dask.array as da
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import confusion_matrix
+from sklearn.mixture import GaussianMixture
+
+from hyperspy_rvae.data.motifs import graphene_motifs
+from hyperspy_rvae.models import RVAE
+from hyperspy_rvae.models.labels import learn_classes
+
+SOME = np.where(np.arange(23) % 4 == 0, "A", np.where(np.arange(23) % 4 == 1, "B", ""))
+
+
+def agreement(found, kinds):
+    """Share of subimages of the right class, classes being named as fits best."""
+    table = confusion_matrix(np.unique(kinds, return_inverse=True)[1], found)
+    return table[linear_sum_assignment(-table)].sum() / len(kinds)
+
+
+def make_pairs(n, seed, side=17):
+    """Pairs of atoms of any distance and angle; the second one is fainter in one of two kinds."""
+    rng = np.random.default_rng(seed)
+    kind, length = rng.integers(0, 2, n), rng.uniform(3.5, 5.5, n)
+    angle = rng.uniform(-np.pi, np.pi, n)
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    images = rng.normal(0, 0.1, (n, side, side))
+    for places, weights in ((0 * length, 1 + 0 * length), (length, np.where(kind, 1.0, 0.7))):
+        r2 = (x - (places * np.cos(angle))[:, None, None]) ** 2
+        r2 = r2 + (y + (places * np.sin(angle))[:, None, None]) ** 2
+        images += weights[:, None, None] * np.exp(-r2 / (2 * 1.5**2))
+    return images.astype(np.float32), np.array(["faint", "full"])[kind], length
+
+
+def test_four_motifs_are_found():
+    images, truth = graphene_motifs(500, 20, shift_px=1, seed=1)
+    model = RVAE(2, discrete_classes=4, epochs=30, seed=0).fit(images)
+    assert model.latent_names_[-2:] == ("class", "class_probability")
+    values, std = model.transform(images, return_std=True)
+    assert agreement(values[:, -2].astype(int), truth["kind"]) >= 0.95
+    assert (values[:, -1] > 1 / 4).all() and (values[:, -1] <= 1).all()
+    assert np.isnan(std[:, -2:]).all() and (std[:, :-2] > 0).all()
+    np.testing.assert_array_equal(model.classes_, np.arange(4))
+    assert len(model.history_) == 30
+    shown = model.reconstruct(images)
+    clean, _ = graphene_motifs(500, 20, shift_px=1, seed=1, noise=0)
+    inside = np.hypot(*np.mgrid[-9.5:10, -9.5:10]) < 8
+    assert np.square(shown - clean)[:, inside].mean() < 0.15 * clean[:, inside].var()
+
+
+def test_a_few_labels_tell_apart_what_content_does_not():
+    images, kinds, length = make_pairs(400, seed=0)
+    labels = np.where(np.arange(400) < 20, kinds, "")  # 5 %
+    plain = RVAE(1, epochs=40, seed=0).fit(images).transform(images)[:, 3:]
+    blind = GaussianMixture(2, n_init=3, random_state=0).fit_predict(plain)
+    assert agreement(blind, kinds) < 0.7
+    model = RVAE(1, discrete_classes=2, epochs=40, seed=0).fit(images, labels)
+    values = model.transform(images)
+    found = model.classes_[values[:, 4].astype(int)]
+    assert (found == kinds)[20:].mean() >= 0.95
+    for kind in np.unique(kinds):
+        assert abs(np.corrcoef(values[kinds == kind, 3], length[kinds == kind])[0, 1]) > 0.85
+
+
+@pytest.mark.parametrize("invariances", [(), ("rotation",), ("translation", "rotation")])
+@pytest.mark.parametrize("told", [None, np.linspace(0, 1, 23)], ids=["plain", "conditional"])
+@pytest.mark.parametrize("y", [None, SOME], ids=["joint", "semi-supervised"])
+def test_the_family_with_classes(windows, invariances, told, y, tmp_path):
+    model = RVAE(2, invariances=invariances, discrete_classes=2, epochs=2, seed=0)
+    records = []
+    model.fit(windows, y, condition=told, callback=lambda *record: records.append(record))
+    assert [epoch for epoch, _ in records] == [0, 1] and len(model.history_) == 2
+    values = model.transform(windows, condition=told)
+    assert set(values[:, -2]) <= {0, 1}
+    assert np.isfinite(model.score(windows, condition=told))
+    shown = model.reconstruct(windows, condition=told)
+    np.testing.assert_allclose(model.inverse_transform(values, condition=told), shown)
+    other = values * ([1] * (values.shape[1] - 2) + [0, 1]) + (1 - values[:, -2:-1]) * (
+        np.arange(values.shape[1]) == values.shape[1] - 2
+    )
+    assert not np.allclose(model.inverse_transform(other, condition=told), shown)
+    assert model.components_.shape == (values.shape[1], 63) and not model.components_[-2:].any()
+    model.save(tmp_path / "model.pt")
+    again = RVAE.load(tmp_path / "model.pt")
+    np.testing.assert_array_equal(again.classes_, model.classes_)
+    np.testing.assert_array_equal(again.transform(windows, condition=told), values)
+    lazy = model.transform(da.from_array(windows, (7, 7, 9)), condition=told)
+    np.testing.assert_allclose(lazy.compute(), values, atol=1e-4)
+    same = RVAE(2, invariances=invariances, discrete_classes=2, epochs=2, seed=0)
+    np.testing.assert_array_equal(same.fit_transform(windows, y, condition=told), values)
+
+
+def test_labels_of_any_kind(windows):
+    expected = RVAE(1, discrete_classes=2, epochs=1, seed=0).fit(windows, SOME)
+    np.testing.assert_array_equal(expected.classes_, ["A", "B"])
+    none = np.where(SOME == "", None, SOME)
+    numbers = np.select([SOME == "A", SOME == "B"], [3, 8], -1)
+    floats = np.where(numbers < 0, np.nan, numbers)
+    for labels in (list(SOME), none, numbers, floats):
+        model = RVAE(1, discrete_classes=2, epochs=1, seed=0).fit(windows, labels)
+        np.testing.assert_array_equal(model.transform(windows), expected.transform(windows))
+    assert model.classes_.tolist() == [3, 8]
+
+
+def test_labels_without_classes_are_ignored(windows):
+    plain = RVAE(1, epochs=1, seed=0).fit(windows)
+    model = RVAE(1, epochs=1, seed=0).fit(windows, np.linspace(0, 1, 23))
+    np.testing.assert_array_equal(model.transform(windows), plain.transform(windows))
+    assert len(model.classes_) == 0 and plain.fit(windows, SOME).latent_names_[-1] == "z1"
+
+
+@pytest.mark.parametrize(
+    ("y", "error", "match"),
+    [
+        (SOME[:9], ValueError, "y must have one entry for each of the 23 subimages, got 9"),
+        ([""] * 23, ValueError, "y must label some of the subimages, got no label"),
+        ([-1] * 23, ValueError, "got no label"),
+        (np.full(23, np.nan), ValueError, "got no label"),
+        (["A"] * 23, ValueError, "y has 1 labels, 'A', and discrete_classes is 2"),
+        (np.arange(23), ValueError, "y has 23 labels, 0, 1, 2, 3, 4, ..., and discrete_classes"),
+        (np.linspace(0, 1, 23), TypeError, "all text or all whole numbers, got also '0.04"),
+        ([*SOME[:22], 3], TypeError, "all text or all whole numbers"),
+        (np.zeros((23, 2)), ValueError, r"of shape \(n,\), a label a subimage, got \(23, 2\)"),
+    ],
+)
+def test_labels_to_fit(windows, y, error, match):
+    with pytest.raises(error, match=match):
+        RVAE(1, discrete_classes=2, epochs=1, seed=0).fit(windows, y)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "match"),
+    [
+        (
+            {"discrete_classes": 1},
+            "discrete_classes must be 0 for none, or a whole number from 2 on",
+        ),
+        ({"discrete_classes": -2}, "got -2"),
+        ({"discrete_classes": 2.0}, "got 2.0"),
+        ({"discrete_classes": True}, "got True"),
+        ({"discrete_classes": 24}, "number of subimages to learn from, got 24 for 23; take fewer"),
+        ({"discrete_classes": 2, "decoder": "spatial"}, "needs decoder='steerable', got 'spatial'"),
+    ],
+)
+def test_classes_without_meaning(windows, parameters, match):
+    with pytest.raises(ValueError, match=match):
+        RVAE(1, epochs=1, **parameters).fit(windows)
+
+
+def test_a_checkpoint_needs_labels(windows, tmp_path):
+    model = RVAE(1, discrete_classes=2, epochs=2, seed=0)
+    with pytest.raises(ValueError, match="checkpoint is not offered for classes without labels"):
+        model.fit(windows, checkpoint=tmp_path / "c.pt")
+    kept = model.fit(windows, SOME, checkpoint=tmp_path / "c.pt").transform(windows)
+    again = RVAE(1, discrete_classes=2, epochs=2, seed=0)
+    again.fit(windows, SOME, checkpoint=tmp_path / "c.pt")
+    np.testing.assert_array_equal(again.transform(windows), kept)
+    other = np.where(SOME == "A", "B", np.where(SOME == "B", "A", ""))
+    with pytest.raises(ValueError, match="another training"):
+        again.fit(windows, other, checkpoint=tmp_path / "c.pt")
+
+
+@pytest.mark.parametrize("place", [2, -1, 0.5])
+def test_a_class_that_is_none(windows, place):
+    model = RVAE(1, discrete_classes=2, epochs=1, seed=0).fit(windows)
+    with pytest.raises(ValueError, match="column class of Z must hold whole numbers from 0 to 1"):
+        model.inverse_transform([[0, 0, 0, 0.3, place, 1]])
+
+
+@pytest.mark.parametrize(
+    "hostile", [None, 7, ["A"], ["A", "A"], ["A", 3], [["A"], ["B"]], ["A", "B", "C"], {"A": 1}]
+)
+def test_hostile_classes(windows, hostile):
+    model = RVAE(1, discrete_classes=2, epochs=1, seed=0).fit(windows, SOME)
+    found = json.loads(model.configuration()) | {"classes": hostile}
+    with pytest.raises(ValueError, match="save the model again, or refit"):
+        RVAE.rebuild(json.dumps(found), model.weights())
+    found["parameters"]["discrete_classes"] = 10**12
+    with pytest.raises(ValueError, match="save the model again, or refit"):
+        RVAE.rebuild(json.dumps(found), model.weights())
+
+
+def test_index_of_labels():
+    names, index = learn_classes(["b", None, "a", "", "b"], 2)
+    assert names.tolist() == ["a", "b"] and index.tolist() == [1, -1, 0, -1, 1]
+    names, index = learn_classes(None, 3)
+    assert names.tolist() == [0, 1, 2] and index is None
