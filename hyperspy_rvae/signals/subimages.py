@@ -73,7 +73,8 @@ class AtomSubimages(Signal2D):
             have the columns ``class`` and ``class_probability``. Without labels, give
             ``discrete_classes=n`` to find n classes.
         max_subimages
-            Train on that many subimages, drawn at random; if not given, on all.
+            Train on that many subimages, drawn at random; if not given, on all. To train on all
+            of more than fit into memory, give ``buffer_subimages``.
         seed
             For the draw and the training; the same seed gives the same result.
         checkpoint

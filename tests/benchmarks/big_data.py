@@ -101,12 +101,13 @@ def read(path: str) -> dict[str, float]:
     return {"seconds": time.perf_counter() - start, "cpu": time.process_time()}
 
 
-def whole(path: str, window: str, share: str) -> dict[str, float]:
+def whole(path: str, window: str, share: str, invariances: str) -> dict[str, float]:
     """Cut, learn from a share, encode all, to disk."""
+    given = {"latent_dim": 2, "epochs": 2, "seed": 0, "invariances": tuple(invariances.split())}
     start = time.perf_counter()
     p = load(path).extract_subimages(int(window))
     cut = time.perf_counter()
-    z = p.fit_rvae(latent_dim=2, epochs=2, max_subimages=int(share), seed=0)
+    z = p.fit_rvae(**given, max_subimages=int(share))
     learnt = time.perf_counter()
     z.save(f"{path}.latents.zspy", overwrite=True, show_progressbar=False)
     end = time.perf_counter()
@@ -189,7 +190,8 @@ def compare_frames(folder: Path, given: argparse.Namespace) -> None:
     for frames in given.frames:
         path = folder / f"{frames}.zspy"
         build(path, frames, given.size, given.atoms)
-        once, all_of_it = apart("read", path), apart("whole", path, given.window, given.share)
+        once = apart("read", path)
+        all_of_it = apart("whole", path, given.window, given.share, given.invariances)
         share = once["seconds"] / (all_of_it["seconds"] - all_of_it["learning"])
         print(f"{frames} frames, {frames * given.size**2 * 4 / 1e9:.3f} GB:", flush=True)
         print(f"  {json.dumps(all_of_it)}\n  reading once {once}; share {share:.3f}", flush=True)
@@ -218,6 +220,7 @@ def main() -> None:
     parser.add_argument("--atoms", type=int, default=64, help="in a frame")
     parser.add_argument("--window", type=int, default=17)
     parser.add_argument("--share", type=int, default=2000, help="subimages to learn from")
+    parser.add_argument("--invariances", default="rotation translation")
     parser.add_argument("--gb", type=float, default=20.0)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--folder", help="where to put the movies; a temporary one if not given")

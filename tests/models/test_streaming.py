@@ -47,7 +47,7 @@ def test_a_pass_gives_every_subimage_once():
 
 
 class _Network:
-    noise_variance = torch.ones(1)
+    noise_variance, channels = torch.ones(1), 1
 
 
 def test_parts_come_from_anywhere_and_by_the_seed():

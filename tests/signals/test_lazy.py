@@ -189,6 +189,8 @@ LATENTS = {
     "model": lambda z: z.model.configuration(),
     "plot_map": of("plot_map", "z1", frame=1),
     "plot_manifold": of("plot_manifold", size=3),
+    "plot_latent_space": of("plot_latent_space", names=("z1", "angle")),
+    "symmetry": of("symmetry"),
     "rebin": of("rebin", scale=(1, 2)),
 }
 SUBIMAGES = {

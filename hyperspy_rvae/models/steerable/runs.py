@@ -70,7 +70,8 @@ def train(
     if labels is not None:  # those labelled are too few to hold out
         order = order[(labels[order] != UNKNOWN).sort(stable=True).indices]
     held_out, learned = order[:aside][:_HELD_OUT_MOST], order[aside:]
-    known = Samples(network, pixels[learned], condition[learned])
+    first = learned if stream is None else learned[:_BEGUN_MOST]
+    known = Samples(network, pixels[first], condition[first])
     samples = known if stream is None else stream.samples(network, held_out)
     least = min(max(_STEPS_AT_UNIT_SNR / snr**_SNR_POWER, _LEAST_STEPS[0]), _LEAST_STEPS[1])
     kept = pixels[held_out], condition[held_out]
