@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hyperspy_rvae.signals import AtomLatticeImage
 
 LATTICE_NM = 0.4
-SIGMA_NM = 0.04
+SIGMA_NM = 0.045
 DECAY_NM = {"A": 8.0, "B": 16.0}
 LEVEL = 0.2
 CORNER = 0.25

@@ -57,7 +57,7 @@ def test_tilt_draws_columns_out_and_feigns_a_displacement():
         along = here["rotation"] + np.where(drawn > 0, 0, np.pi / 2)
         off = along - np.arctan2(-tilt[rows, 1], tilt[rows, 0])  # counter-clockwise as displayed
         assert np.abs(np.sin(off)).max() < 0.2
-        expected = np.sqrt(2.4**2 + (spread * size[rows] * 1e-3 * 60) ** 2)  # 60 px in a nanometre
+        expected = np.sqrt(2.7**2 + (spread * size[rows] * 1e-3 * 60) ** 2)  # 60 px in a nanometre
         np.testing.assert_allclose(long, expected, rtol=0.05)
         feigned = here[["x", "y"]].to_numpy() - here[["ideal_x", "ideal_y"]].to_numpy()
         feigned = feigned - here[["u", "v"]].to_numpy()
