@@ -24,6 +24,7 @@ from hyperspy_rvae.models.course import Callback, Plan, Record
 from hyperspy_rvae.models.fitting import Task
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace
+from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 
 Learn = Callable[[Task, Generator, Callback | None], tuple[AnyNetwork, list[Record]]]
 Others = list[tuple[AnyNetwork, Alignment]]  # all models but the first
@@ -117,6 +118,7 @@ def compare(networks: list[AnyNetwork], task: Task, seed: int) -> Others:
 
 
 def widen(
+    first: AnyNetwork,
     values: np.ndarray,
     std: np.ndarray,
     others: Others,
@@ -127,34 +129,42 @@ def widen(
     """Widen standard deviations ``(n, latents)`` by how far the models disagree.
 
     By the law of total variance they are ``sqrt(std**2 + disagreement**2)``.
+
+    Parameters
+    ----------
+    values, std
+        What the first model finds in pixels ``(n, p)`` with their context.
     """
     if not others:
         return std
-    space = others[0][0].space
+    space = first.space
     every = [values.astype(np.float64)]
     for network, aligning in others:
         found, _ = inference.encode(network, pixels, context, device)
         every.append(aligning.apply(values, found, space))
-    total = np.hypot(std, disagreement(np.stack(every), space))
+    order = np.ones(len(values))
+    if space.rotation and space.symmetry != 1 and isinstance(first, SteerableNetwork):
+        order = inference.symmetry(first, values, context, device)
+    total = np.hypot(std, disagreement(np.stack(every), space, order))
     if space.rotation:
-        total[:, 0] = total[:, 0].clip(max=_WIDEST)
+        total[:, 0] = total[:, 0].clip(max=_WIDEST / order)
     return total.astype(std.dtype)
 
 
-def disagreement(values: np.ndarray, space: LatentSpace) -> np.ndarray:
+def disagreement(values: np.ndarray, space: LatentSpace, order: np.ndarray) -> np.ndarray:
     """Take the standard deviation of latents ``(models, n, latents)`` over the models.
 
     It is that of a sample, without bias. For angles, ``sqrt(-2 log(1 - V))`` with the circular
     variance V, likewise without bias (Mardia and Jupp, Directional Statistics, 2000); at most that
-    of an angle of which nothing is known.
+    of an angle of which nothing is known. Angles are told modulo ``2 pi / order``, ``(n,)``.
     """
     spread = values.std(0, ddof=1)
     if space.rotation:
         count = len(values)
-        length = abs(np.exp(1j * values[..., 0]).mean(0))
+        length = abs(np.exp(1j * order * values[..., 0]).mean(0))
         variance = (1 - length) * count / (count - 1)
         narrowest = math.exp(-(_WIDEST**2) / 2)
-        spread[:, 0] = np.sqrt(-2 * np.log((1 - variance).clip(narrowest, 1)))
+        spread[:, 0] = np.sqrt(-2 * np.log((1 - variance).clip(narrowest, 1))) / order
     return spread
 
 

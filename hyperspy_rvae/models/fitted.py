@@ -247,7 +247,7 @@ class FittedModel(TransformerMixin, BaseEstimator):
         context = conditions.codes(self.condition_, condition, len(pixels))
         values, std = inference.encode(network, pixels, context, device)
         if return_std:
-            std = ensemble.widen(values, std, self._others, pixels, context, device)
+            std = ensemble.widen(network, values, std, self._others, pixels, context, device)
         return values, std
 
     def _known(self, parameters: dict[str, Any], seed: int, history: list[Record]) -> Configuration:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dask.array as da
 import numpy as np
 import pytest
 import torch
@@ -61,7 +62,7 @@ def test_evidence_of_channels(likelihoods, data):
     torch.testing.assert_close(found.gradient / 0.4, truth, rtol=1e-3, atol=1e-3)
     # By brute force: the error in each channel at each pose, at its probability.
     error = torch.zeros(4, 3)
-    for s in range(len(three.shifts)):
+    for s in range(len(three.places)):
         for j, angle in enumerate(three.angles):
             shown = three.images(three.turn(b, angle[None]), s).unflatten(1, (3, -1))
             square = (data[0] - shown).square().sum(2)
@@ -164,3 +165,11 @@ def test_maps_of_carbon_and_silicon_tell_more_than_their_sum():
         accuracy.append(cross_val_score(KNeighborsClassifier(9), content, kind).mean())
     assert accuracy[0] > 0.97
     assert accuracy[1] < 0.85  # the same atoms, whichever element is in the middle
+
+
+def test_channels_are_streamed(make):
+    X = da.from_array(np.stack([make(60, 7, 9, seed=k).images for k in range(2)], 1), (10, 2, 7, 9))
+    model = RVAE(1, epochs=2, buffer_subimages=20, seed=0).fit(X)
+    values = model.transform(X)
+    assert values.chunks[0] == X.chunks[0] and model.n_channels_ == 2
+    np.testing.assert_allclose(values.compute(), model.transform(X.compute()), atol=1e-4)

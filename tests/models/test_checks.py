@@ -82,7 +82,11 @@ def test_subimages_to_fit(X, error, match):
         ({"invariances": None}, TypeError, "tuple of names"),
         ({"invariances": ("scale", "scale")}, ValueError, "must differ"),
         ({"invariances": ("s",)}, ValueError, r"'scale'\), got 's'"),
-        ({"rotation_symmetry": 0}, ValueError, "'auto' or a whole number from 1 on, got 0"),
+        (
+            {"rotation_symmetry": 0},
+            ValueError,
+            "'auto' or a whole number from 1 on, up to 1000, got 0",
+        ),
         ({"rotation_symmetry": "C3"}, ValueError, "rotation_symmetry"),
         ({"rotation_symmetry": 3, "invariances": ()}, ValueError, "needs 'rotation' among"),
         (

@@ -57,14 +57,17 @@ def test_disagreement_of_known_spread():
     spread = np.array([0.3, 0.1, 2.0, 1.0, 0.5])
     values = rng.normal(0, spread, (3, 20_000, 5)) + rng.uniform(-3, 3, (20_000, 5))
     values[..., 0] = np.angle(np.exp(1j * values[..., 0]))
-    found = ensemble.disagreement(values, SPACE)
+    found = ensemble.disagreement(values, SPACE, np.ones(20_000))
     np.testing.assert_allclose(np.sqrt(np.square(found).mean(0)), spread, rtol=0.03)
 
 
 def test_opposite_angles_say_nothing():
     values = np.zeros((2, 1, 5))
     values[1, 0, 0] = np.pi
-    assert ensemble.disagreement(values, SPACE)[0, 0] == pytest.approx(np.pi / np.sqrt(3))
+    found = ensemble.disagreement(values, SPACE, np.ones(1))
+    assert found[0, 0] == pytest.approx(np.pi / np.sqrt(3))
+    found = ensemble.disagreement(values, SPACE, np.full(1, 2))  # alike after half a turn
+    assert found[0, 0] == pytest.approx(0, abs=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +97,13 @@ def test_the_spread_is_large_where_the_angle_is_ambiguous(mixed, three):
     _, std = three.transform(mixed[0], return_std=True)
     assert np.mean(std[:HALF, 0] > 0.6) < 0.1
     assert np.mean(std[HALF:, 0] > 0.6) > 0.4
+
+
+def test_the_spread_is_small_modulo_the_symmetry(mixed):
+    images = mixed[0][HALF:]
+    model = RVAE(1, epochs=40, n_models=2, rotation_symmetry=2, seed=0).fit(images)
+    _, std = model.transform(images, return_std=True)
+    assert np.mean(std[:, 0] > 0.6) < 0.1
 
 
 def test_it_is_its_first_model_with_wider_deviations(mixed, three):
