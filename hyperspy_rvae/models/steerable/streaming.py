@@ -103,8 +103,7 @@ class StreamedSamples:
     def __init__(self, network: SteerableNetwork, stream: Stream) -> None:
         self.network, self.stream = network, stream
         device = network.noise_variance.device
-        channels = len(network.noise_variance)
-        self.square = torch.zeros(int(stream.ends[-1]), channels, device=device)
+        self.square = torch.zeros(int(stream.ends[-1]), network.channels, device=device)
         self.context = stream.context.to(device)
         self.rows = torch.empty(0, dtype=torch.long)
 
