@@ -27,6 +27,7 @@ from hyperspy_rvae.models.threads import one_thread
 
 _MOST_LEFT = 0.25  # of the signal; more is worth a warning
 _LEAST_WITH_SHIFTS = 7  # px
+_FEWEST_RIGHT = 0.8  # share of the labelled
 _LEAST_SNR = 0.05  # below, the signal's variance is not known well enough
 
 
@@ -146,6 +147,18 @@ def _stream(task: Task, network: SteerableNetwork) -> Stream | None:
         return network.seen(torch.from_numpy(scaling.standardise(pixels, location, scale)))
 
     return Stream(task.streamed, prepare)
+
+
+def doubt_classes(right: float, content: int) -> None:
+    """Warn if too few labelled subimages came out `right`."""
+    if right < _FEWEST_RIGHT:
+        warnings.warn(
+            f"the model puts only {right:.0%} of the labelled subimages into their class, so the "
+            "content latents say what the classes should; try fewer than "
+            f"latent_dim={content}, more labels or fewer epochs",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _doubt_window(window: tuple[int, int], space: LatentSpace) -> None:

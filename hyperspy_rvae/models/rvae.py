@@ -239,6 +239,9 @@ class RVAE(FittedModel):
         networks = [network.cpu().eval() for network, _ in found]
         for network in networks:
             inference.measure_spread(network, task.pixels, task.context, task.device)
+        if task.labels is not None and self.epochs is None:
+            right = inference.agreement(networks[0], task.labels, task.pixels, task.context)
+            fitting.doubt_classes(right, task.space.content)
         history = ensemble.histories([history for _, history in found])
         others = ensemble.compare(networks, task, seed)
         self._adopt(networks[0], others, task.learned(seed, history))
