@@ -45,6 +45,7 @@ class Task:
     context: np.ndarray
     device: torch.device
     channels: int = 1
+    encoder: str = "mlp"
     streamed: Streamed | None = None
     condition: Condition | None = None
     classes: np.ndarray = field(default_factory=lambda: np.arange(0))
@@ -79,6 +80,7 @@ def prepare(parameters: Mapping[str, Any], X: Any, y: Any, condition: Any, seed:
         context,
         checks.choose_device(parameters["device"]),
         channels,
+        parameters["encoder"],
         streamed,
         learned,
         classes,
@@ -91,7 +93,8 @@ def spatial(
 ) -> tuple[Network, list[Record]]:
     """Train an encoder of pose and content, and a spatial decoder."""
     location, scale = scaling.by_channel(task.pixels, task.channels)
-    network = Network(task.window, task.space, task.context.shape[1], task.channels)
+    width = task.context.shape[1]
+    network = Network(task.window, task.space, width, task.channels, task.encoder)
     network.start(generator)
     network.location.copy_(torch.from_numpy(location))
     network.scale.copy_(torch.from_numpy(scale))
