@@ -36,7 +36,7 @@ class RVAE(FittedModel):
         wrong where content looks alike in several poses. For comparison, and for old results.
     encoder
         Of the spatial decoder: ``"mlp"``, two dense layers that read the pixels, or ``"conv"``,
-        three convolutions before them.
+        three convolutions before them. On CUDA these need not repeat to the last digit.
     discrete_classes
         How many classes stand beside the content latents, for environments of so many kinds; 0
         for none. They are found, or learned from labels of some subimages [6]_, and need the

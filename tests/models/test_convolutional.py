@@ -28,8 +28,8 @@ def few(windows):
 
 
 def test_the_pose_of_an_edge():
-    windows, truth = graphene_motifs(200, 20, kinds=["edge"], bond_px=5, shift_px=1, seed=2)
-    values = RVAE(1, **CONV, epochs=25, seed=0).fit(windows).transform(windows).astype(float)
+    windows, truth = graphene_motifs(220, 16, kinds=["edge"], bond_px=5, shift_px=1, seed=2)
+    values = RVAE(1, **CONV, epochs=20, seed=0).fit(windows).transform(windows).astype(float)
     turn = np.exp(1j * (values[:, 0] - truth["angle"]))
     off = np.rad2deg(np.abs(np.angle(turn / turn.mean())))
     assert np.mean(off < 10) > 0.9
