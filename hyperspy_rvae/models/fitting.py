@@ -46,6 +46,7 @@ class Task:
     context: np.ndarray
     device: torch.device
     channels: int = 1
+    encoder: str = "mlp"
     streamed: Streamed | None = None
     condition: Condition | None = None
     classes: np.ndarray = field(default_factory=lambda: np.arange(0))
@@ -80,6 +81,7 @@ def prepare(parameters: Mapping[str, Any], X: Any, y: Any, condition: Any, seed:
         context,
         checks.choose_device(parameters["device"]),
         channels,
+        parameters["encoder"],
         streamed,
         learned,
         classes,
@@ -92,7 +94,8 @@ def spatial(
 ) -> tuple[Network, list[Record]]:
     """Train an encoder of pose and content, and a spatial decoder."""
     location, scale = scaling.by_channel(task.pixels, task.channels)
-    network = Network(task.window, task.space, task.context.shape[1], task.channels)
+    width = task.context.shape[1]
+    network = Network(task.window, task.space, width, task.channels, task.encoder)
     network.start(generator)
     network.location.copy_(torch.from_numpy(location))
     network.scale.copy_(torch.from_numpy(scale))

@@ -34,6 +34,9 @@ class RVAE(FittedModel):
         about 2 px (1 px in windows below 20 px); corners are drawn as the rim of the disc goes
         on. ``"spatial"``: the decoder of [1]_, whose encoder guesses the pose; slower, and often
         wrong where content looks alike in several poses. For comparison, and for old results.
+    encoder
+        Of the spatial decoder: ``"mlp"``, two dense layers that read the pixels, or ``"conv"``,
+        three convolutions before them. On CUDA these need not repeat to the last digit.
     discrete_classes
         How many classes stand beside the content latents, for environments of so many kinds; 0
         for none. They are found, or learned from labels of some subimages [6]_, and need the
@@ -146,6 +149,7 @@ class RVAE(FittedModel):
         *,
         invariances: Sequence[Invariance] = ("rotation", "translation"),
         decoder: Literal["steerable", "spatial"] = "steerable",
+        encoder: Literal["mlp", "conv"] = "mlp",
         discrete_classes: int = 0,
         rotation_prior: float | None = None,
         translation_prior: float | None = None,
@@ -168,6 +172,7 @@ class RVAE(FittedModel):
         self.latent_dim = latent_dim
         self.invariances = invariances
         self.decoder = decoder
+        self.encoder = encoder
         self.discrete_classes = discrete_classes
         self.rotation_prior = rotation_prior
         self.translation_prior = translation_prior
