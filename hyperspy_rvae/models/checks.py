@@ -111,7 +111,7 @@ def check_enough(classes: int, count: int) -> None:
     if classes > count:
         raise ValueError(
             f"discrete_classes must be at most the number of subimages to learn from, got "
-            f"{classes} for {count}; take fewer"
+            f"{classes} for {count} that are not held out; take fewer"
         )
 
 

@@ -68,7 +68,9 @@ def prepare(parameters: Mapping[str, Any], X: Any, y: Any, condition: Any, seed:
     some, streamed = blocks.to_learn(X, most, parameters["buffer_subimages"], seed)
     pixels, window, channels = checks.check_new_subimages(some)
     checks.check_decoder(parameters["decoder"], window)
-    checks.check_enough(count, len(pixels))
+    plan = Plan.of(parameters)
+    if labels is None:  # found among those that are learned from
+        checks.check_enough(count, len(pixels) - plan.held_out(len(pixels)))
     context = conditions.codes(learned, condition, len(streamed.X) if streamed else len(pixels))
     if streamed:
         streamed = replace(streamed, context=context)
@@ -77,7 +79,7 @@ def prepare(parameters: Mapping[str, Any], X: Any, y: Any, condition: Any, seed:
         pixels,
         window,
         LatentSpace.of(parameters),
-        Plan.of(parameters),
+        plan,
         context,
         checks.choose_device(parameters["device"]),
         channels,

@@ -64,7 +64,7 @@ def ensemble_from_arrays(
             for name in list(own)
             if name.startswith("alignment.")
         }
-        others.append((build(own), _alignment(aligning, first.space.content)))
+        others.append((build(own), _alignment(aligning, first)))
     return first, others
 
 
@@ -196,7 +196,9 @@ def _models(name: Any, first: int, end: int) -> bool:
     return str(name) == f"models.{number}.{rest}" and first <= number < end
 
 
-def _alignment(given: Mapping[str, Any], content: int) -> Alignment:
+def _alignment(given: Mapping[str, Any], first: AnyNetwork) -> Alignment:
+    content = first.space.content
+    told = content + first.context
     if set(given) != set(Alignment._fields):
         raise ValueError(_unfit(f"an alignment has {Alignment._fields}, got {sorted(given)}"))
     cells, centres = (math.prod(_shape(given[name])[:1]) for name in ("cells", "centres"))
@@ -205,13 +207,13 @@ def _alignment(given: Mapping[str, Any], content: int) -> Alignment:
             _unfit(f"an alignment has 1 to {_MOST_CELLS} cells, got {cells}, {centres}")
         )
     shapes = {
-        "cells": (cells, content),
+        "cells": (cells, told),
         "turn": (cells,),
         "growth": (cells,),
         "move": (cells, 2),
-        "centres": (centres, content),
+        "centres": (centres, told),
         "width": (1,),
-        "weights": (centres + content + 1, content),
+        "weights": (centres + told + 1, content),
     }
     arrays = {
         name: _tensor(name, given[name], torch.zeros(shape, dtype=torch.float64)).numpy()

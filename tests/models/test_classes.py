@@ -156,7 +156,7 @@ def test_labels_to_fit(windows, y, error, match):
         ({"discrete_classes": -2}, "got -2"),
         ({"discrete_classes": 2.0}, "got 2.0"),
         ({"discrete_classes": True}, "got True"),
-        ({"discrete_classes": 24}, "number of subimages to learn from, got 24 for 23; take fewer"),
+        ({"discrete_classes": 18}, "to learn from, got 18 for 17 that are not held out"),
         ({"discrete_classes": 2, "decoder": "spatial"}, "needs decoder='steerable', got 'spatial'"),
     ],
 )
@@ -196,6 +196,12 @@ def test_hostile_classes(windows, hostile):
     found["parameters"]["discrete_classes"] = 10**12
     with pytest.raises(ValueError, match="save the model again, or refit"):
         RVAE.rebuild(json.dumps(found), model.weights())
+
+
+def test_logical_labels(windows):
+    found = np.arange(23) % 2 == 0
+    model = RVAE(1, discrete_classes=2, epochs=1, seed=0).fit(windows, list(found))
+    assert model.classes_.tolist() == [0, 1]
 
 
 def test_index_of_labels():
