@@ -25,6 +25,7 @@ from hyperspy_rvae.models.fitting import Task
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
+from hyperspy_rvae.models.threads import at_a_task
 
 Learn = Callable[[Task, Generator, Callback | None], tuple[AnyNetwork, list[Record]]]
 Others = list[tuple[AnyNetwork, Alignment]]  # all models but the first
@@ -113,7 +114,7 @@ def compare(networks: list[AnyNetwork], task: Task, seed: int) -> Others:
     rows = np.random.default_rng(seed).permutation(len(task.pixels))[:_COMPARED]
     pixels, context = task.pixels[rows], task.context[rows]
     values = [inference.encode(network, pixels, context, task.device)[0] for network in networks]
-    found = [alignment.find(values[0], other, task.space) for other in values[1:]]
+    found = [alignment.find(values[0], other, context, task.space) for other in values[1:]]
     return list(zip(networks[1:], found, strict=True))
 
 
@@ -141,7 +142,7 @@ def widen(
     every = [values.astype(np.float64)]
     for network, aligning in others:
         found, _ = inference.encode(network, pixels, context, device)
-        every.append(aligning.apply(values, found, space))
+        every.append(aligning.apply(values, found, context, space))
     order = np.ones(len(values))
     if space.rotation and space.symmetry != 1 and isinstance(first, SteerableNetwork):
         order = inference.symmetry(first, values, context, device)
@@ -177,18 +178,14 @@ def _numbered(callback: Callback | None, model: int) -> Callback | None:
 def _client() -> Any:
     # The client of a dask cluster, unless this is one of its tasks; without one, distributed need
     # not be imported.
-    if "distributed" not in sys.modules:
+    if "distributed" not in sys.modules or at_a_task():
         return None
-    from distributed import default_client, get_worker
+    from distributed import default_client
 
     try:
-        get_worker()
+        return default_client()
     except ValueError:
-        try:
-            return default_client()
-        except ValueError:
-            return None
-    return None
+        return None
 
 
 def _train_there(

@@ -59,7 +59,7 @@ def fit_and_encode(
     check_count(len(windows))
     share = windows, max_subimages, model.seed
     known, y = draw_beside("condition", condition, *share), draw_beside("labels", labels, *share)
-    check_told(condition, known, y, model.discrete_classes)
+    check_told(condition, known, labels, y, model.discrete_classes)
     rows = drawn(len(windows), max_subimages, model.seed)
     windows = windows if rows is None else take(windows, rows)
     if isinstance(windows, da.Array) and model.buffer_subimages is None:
@@ -74,7 +74,8 @@ def fit_and_encode(
             bar.set_postfix({"loss": f"{record['loss']:.2f}"}, refresh=False)
             bar.update(sum(done.values()) - bar.n)
 
-        model.fit(windows, y, condition=known, callback=advance, checkpoint=checkpoint)
+        with naming_frames(movie_of_windows(windows)):
+            model.fit(windows, y, condition=known, callback=advance, checkpoint=checkpoint)
     latents = encode(subimages, model, condition)
     keep(latents, labels)
     return latents
