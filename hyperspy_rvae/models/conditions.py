@@ -170,7 +170,12 @@ def restore(found: Any) -> Condition:
 
 
 def _learn_values(values: np.ndarray, names: tuple[str, ...]) -> Values:
-    location, scale = values.mean(0), values.std(0)
+    with np.errstate(over="ignore"):
+        location, scale = values.mean(0), values.std(0)
+    if not np.isfinite(scale).all():
+        raise ValueError(
+            f"condition is too large, up to {np.abs(values).max():g}; give it in another unit"
+        )
     same = np.flatnonzero(~(scale > 1e-9 * np.abs(location)))
     if len(same):
         raise ValueError(

@@ -53,6 +53,10 @@ class Plan:
             checkpoint=checkpoint,
         )
 
+    def held_out(self, count: int) -> int:
+        """How many of so many subimages are held out; at least one is learned from."""
+        return min(round(self.validation_fraction * count), count - 1)
+
 
 def noise_record(noise_variance: Tensor, scale: Tensor) -> Record:
     """Noise variance of each channel, on the input's scale; numbered where there are several."""

@@ -114,7 +114,7 @@ def compare(networks: list[AnyNetwork], task: Task, seed: int) -> Others:
     rows = np.random.default_rng(seed).permutation(len(task.pixels))[:_COMPARED]
     pixels, context = task.pixels[rows], task.context[rows]
     values = [inference.encode(network, pixels, context, task.device)[0] for network in networks]
-    found = [alignment.find(values[0], other, task.space) for other in values[1:]]
+    found = [alignment.find(values[0], other, context, task.space) for other in values[1:]]
     return list(zip(networks[1:], found, strict=True))
 
 
@@ -142,7 +142,7 @@ def widen(
     every = [values.astype(np.float64)]
     for network, aligning in others:
         found, _ = inference.encode(network, pixels, context, device)
-        every.append(aligning.apply(values, found, space))
+        every.append(aligning.apply(values, found, context, space))
     order = np.ones(len(values))
     if space.rotation and space.symmetry != 1 and isinstance(first, SteerableNetwork):
         order = inference.symmetry(first, values, context, device)

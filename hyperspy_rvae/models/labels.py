@@ -43,7 +43,7 @@ def as_labels(name: str, values: Any) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def learn_classes(y: Any, count: int) -> tuple[np.ndarray, np.ndarray | None]:
+def learn_classes(y: Any, count: int, name: str = "y") -> tuple[np.ndarray, np.ndarray | None]:
     """Names of the classes ``(count,)``, and the index ``(n,)`` of each subimage's label in them.
 
     Parameters
@@ -51,6 +51,10 @@ def learn_classes(y: Any, count: int) -> tuple[np.ndarray, np.ndarray | None]:
     y
         Labels ``(n,)`` of some of the subimages; -1 among whole numbers is none, too. The index of
         none is ``UNKNOWN``. None, or no classes: there are no labels, and names are numbers.
+    count
+        How many classes there are.
+    name
+        What `y` is called in errors.
 
     Raises
     ------
@@ -59,15 +63,15 @@ def learn_classes(y: Any, count: int) -> tuple[np.ndarray, np.ndarray | None]:
     """
     if y is None or not count:
         return np.arange(count), None
-    found, missing = as_labels("y", y)
+    found, missing = as_labels(name, y)
     if found.dtype.kind == "i":
         missing = missing | (found == UNKNOWN)
     if missing.all():
-        raise ValueError("y must label some of the subimages, got no label; leave it out")
+        raise ValueError(f"{name} must label some of the subimages, got no label; leave it out")
     labels, index = np.unique(found[~missing], return_inverse=True)
     if len(labels) != count:
         raise ValueError(
-            f"y has {len(labels)} labels, {listed(labels.tolist())}, and discrete_classes is "
+            f"{name} has {len(labels)} labels, {listed(labels.tolist())}, and discrete_classes is "
             f"{count}; they must be as many, and at least two"
         )
     every = np.full(len(found), UNKNOWN)
@@ -100,4 +104,4 @@ def listed(labels: Sequence[Label]) -> str:
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, Real) and float(value).is_integer()
+    return isinstance(value, Real | np.bool_) and float(value).is_integer()

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+APART = 4.0  # how far what is given beside content divides it into cells, as if it were content
+
 
 class Latents(NamedTuple):
     """Continuous latents: angle and scale ``(n,)``, shift ``(n, 2)``, content ``(n, k)``.

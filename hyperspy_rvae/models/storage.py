@@ -13,6 +13,7 @@ import torch
 
 from hyperspy_rvae.models import checks, torch_files
 from hyperspy_rvae.models.alignment import Alignment
+from hyperspy_rvae.models.convolutional import WIDTHS, left_over
 from hyperspy_rvae.models.ensemble import Others
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace
@@ -63,19 +64,20 @@ def ensemble_from_arrays(
             for name in list(own)
             if name.startswith("alignment.")
         }
-        others.append((build(own), _alignment(aligning, first.space.content)))
+        others.append((build(own), _alignment(aligning, first)))
     return first, others
 
 
 def from_arrays(
     decoder: str,
+    encoder: str,
     window: tuple[int, int],
     space: LatentSpace,
     context: int,
     channels: int,
     weights: Mapping[str, Any],
 ) -> AnyNetwork:
-    """Network of that decoder, window, latents, context's width and channels, with these weights.
+    """Network of that kind, window, latents, context's width and channels, with these weights.
 
     Raises
     ------
@@ -87,15 +89,7 @@ def from_arrays(
     if decoder == "steerable":
         network = _steerable(window, space, context, channels, weights)
     else:
-        _check_sizes(
-            {
-                "encoder.first.weight": (HIDDEN, channels * math.prod(window)),
-                "encoder.second.weight": (HIDDEN, HIDDEN + context),
-                "decoder.content.weight": (HIDDEN, space.content + context),
-            },
-            weights,
-        )
-        network = Network(window, space, context, channels)
+        network = _spatial(encoder, window, space, context, channels, weights)
     expected = network.state_dict()
     if set(weights) != set(expected):
         odd = sorted(map(str, set(weights) ^ set(expected)))
@@ -141,6 +135,32 @@ def read_file(path: str | os.PathLike[str]) -> tuple[str, dict[str, np.ndarray]]
     return found["configuration"], {name: value.numpy() for name, value in tensors.items()}
 
 
+def _spatial(
+    encoder: str,
+    window: tuple[int, int],
+    space: LatentSpace,
+    context: int,
+    channels: int,
+    weights: Mapping[str, Any],
+) -> Network:
+    pixels = channels * math.prod(window)
+    if HIDDEN * pixels > _MOST_NUMBERS:  # not all weights grow with them, but what is read does
+        most = _MOST_NUMBERS // HIDDEN
+        raise ValueError(_unfit(f"a window must have at most {most} pixels, got {pixels}"))
+    first: dict[str, tuple[int, ...]] = {"encoder.first.weight": (HIDDEN, pixels)}
+    if encoder == "conv":
+        first = {
+            "encoder.first.layers.0.weight": (WIDTHS[0], channels, 3, 3),
+            "encoder.first.dense.weight": (HIDDEN, left_over(*window)),
+        }
+    others = {
+        "encoder.second.weight": (HIDDEN, HIDDEN + context),
+        "decoder.content.weight": (HIDDEN, space.content + context),
+    }
+    _check_sizes(first | others, weights)
+    return Network(window, space, context, channels, encoder)
+
+
 def _steerable(
     window: tuple[int, int],
     space: LatentSpace,
@@ -176,7 +196,9 @@ def _models(name: Any, first: int, end: int) -> bool:
     return str(name) == f"models.{number}.{rest}" and first <= number < end
 
 
-def _alignment(given: Mapping[str, Any], content: int) -> Alignment:
+def _alignment(given: Mapping[str, Any], first: AnyNetwork) -> Alignment:
+    content = first.space.content
+    told = content + first.context
     if set(given) != set(Alignment._fields):
         raise ValueError(_unfit(f"an alignment has {Alignment._fields}, got {sorted(given)}"))
     cells, centres = (math.prod(_shape(given[name])[:1]) for name in ("cells", "centres"))
@@ -185,13 +207,13 @@ def _alignment(given: Mapping[str, Any], content: int) -> Alignment:
             _unfit(f"an alignment has 1 to {_MOST_CELLS} cells, got {cells}, {centres}")
         )
     shapes = {
-        "cells": (cells, content),
+        "cells": (cells, told),
         "turn": (cells,),
         "growth": (cells,),
         "move": (cells, 2),
-        "centres": (centres, content),
+        "centres": (centres, told),
         "width": (1,),
-        "weights": (centres + content + 1, content),
+        "weights": (centres + told + 1, content),
     }
     arrays = {
         name: _tensor(name, given[name], torch.zeros(shape, dtype=torch.float64)).numpy()

@@ -51,7 +51,7 @@ def train(
     """
     everything = torch.from_numpy(pixels).to(network.noise_variance.device)
     order = torch.randperm(len(pixels), generator=generator).to(everything.device)
-    aside = min(round(plan.validation_fraction * len(order)), len(order) - 1)
+    aside = plan.held_out(len(order))
     held_out, learned = order[:aside], order[aside:]
     images, given = everything[learned], context[learned]
     steps = math.ceil(len(images) / _batch_size(plan))

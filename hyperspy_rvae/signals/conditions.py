@@ -28,22 +28,24 @@ def condition_of(subimages: AtomSubimages, condition: Any) -> Any:
         With a table, where columns are asked for.
     condition
         Name of a column of the table, or a list of names; or labels or values, row for row with
-        the atom axis. An array is called "condition", its columns "condition_1", .... A dask array
-        stays as it is.
+        the atom axis, or with the atoms' ids as pandas index. An array is called "condition", its
+        columns "condition_1", .... A dask array stays as it is.
 
     Raises
     ------
     ValueError
-        If there is no such column.
+        If there is no such column, or one of several is not of numbers.
     """
     if condition is None or isinstance(condition, da.Array):
         return condition
     if isinstance(condition, str):
         return _column(subimages, condition)
     if _are_columns(subimages, condition):
-        return pd.concat([_column(subimages, name) for name in condition], axis=1)
-    if isinstance(condition, pd.DataFrame) or getattr(condition, "name", None) is not None:
-        return condition
+        return _columns(subimages, condition)
+    if isinstance(condition, pd.Series | pd.DataFrame):
+        condition = _in_order(subimages, condition)
+        if _names_itself(subimages, condition):
+            return condition
     values = np.asarray(condition)
     if values.ndim != 2:
         return pd.Series(condition if values.ndim else values[None], name=NAME)
@@ -54,19 +56,25 @@ def labels_of(subimages: AtomSubimages, labels: Any) -> Any:
     """Labels of some of the subimages: a column of the table by its name, or an array."""
     if isinstance(labels, str):
         return _column(subimages, labels, "labels")
-    if labels is None or isinstance(labels, da.Array | pd.Series):
+    if labels is None or isinstance(labels, da.Array):
         return labels
+    if isinstance(labels, pd.Series):
+        return _in_order(subimages, labels)
     return pd.Series(labels, name=LABELS)
 
 
 def count_labels(labels: Any) -> int:
-    """How many different labels there are."""
-    from hyperspy_rvae.models.labels import UNKNOWN, as_labels
+    """How many different labels there are; refuse them if there are not at least two."""
+    from hyperspy_rvae.models.labels import UNKNOWN, as_labels, listed
 
     found, missing = as_labels("labels", labels)
     if found.dtype.kind == "i":
         missing = missing | (found == UNKNOWN)
-    return len(np.unique(found[~missing]))
+    different = np.unique(found[~missing]).tolist()
+    if len(different) < 2:
+        only = f"{listed(different)} only" if different else "none"
+        raise ValueError(f"labels must be of at least two kinds, got {only}; leave them out.")
+    return len(different)
 
 
 def known_condition(subimages: AtomSubimages, model: RVAE, condition: Any) -> Any:
@@ -95,24 +103,42 @@ def known_condition(subimages: AtomSubimages, model: RVAE, condition: Any) -> An
     return condition_of(subimages, names[0] if len(names) == 1 else names)
 
 
-def check_told(condition: Any, learned: Any, y: Any, classes: int) -> None:
+def check_told(condition: Any, learned: Any, labels: Any, y: Any, classes: int) -> None:
     """Refuse, before a training, conditions and labels of which the share to learn from lacks some.
 
     Parameters
     ----------
-    condition
+    condition, labels
         Of all subimages, or None.
     learned, y
         Condition and labels of those to learn from, or None.
     classes
         How many classes the labels are of.
     """
-    from hyperspy_rvae.models import conditions
+    if labels is not None:
+        _check_labels(labels, y, classes)
+    if condition is not None:
+        _check_condition(condition, learned)
+
+
+def _check_labels(labels: Any, y: Any, classes: int) -> None:
     from hyperspy_rvae.models.labels import learn_classes
 
-    learn_classes(y, classes)
-    if condition is None:
-        return
+    if not classes:
+        raise ValueError("labels are given and discrete_classes is 0; leave out one of them.")
+    try:
+        learn_classes(y, classes, "labels")
+    except ValueError as error:
+        if len(y) == len(labels):
+            raise
+        raise ValueError(
+            f"of those to learn from, {error}; raise max_subimages, or choose another seed."
+        ) from error
+
+
+def _check_condition(condition: Any, learned: Any) -> None:
+    from hyperspy_rvae.models import conditions
+
     found = conditions.learn(learned)
     if not isinstance(condition, da.Array):
         try:
@@ -149,10 +175,46 @@ def _column(subimages: AtomSubimages, name: str, what: str = NAME) -> pd.Series:
     return table[name]
 
 
+def _columns(subimages: AtomSubimages, names: list[str]) -> pd.Series | pd.DataFrame:
+    columns = [_column(subimages, name) for name in names]
+    if len(columns) == 1:
+        return columns[0]
+    text = [column.name for column in columns if not pd.api.types.is_numeric_dtype(column)]
+    if text:
+        raise ValueError(
+            f"several columns of a condition must be of numbers, and {text[0]!r} is not; number "
+            "its labels, or join the columns to a single one of labels."
+        )
+    return pd.concat(columns, axis=1)
+
+
 def _are_columns(subimages: AtomSubimages, names: Any) -> bool:
+    # Or else labels, one for each atom.
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
         return False
-    return record.has_table(subimages) and set(names) <= set(record.stored_table(subimages))
+    if not names or not record.has_table(subimages):
+        return False
+    others = len(names) != len(record.atom_ids(subimages))
+    return others or set(names) <= set(record.stored_table(subimages, copy=False))
+
+
+def _in_order(
+    subimages: AtomSubimages, given: pd.Series | pd.DataFrame
+) -> pd.Series | pd.DataFrame:
+    # By the atoms' ids if the index has all of them, and else row for row.
+    ids = record.atom_ids(subimages)
+    rows = given.index.get_indexer(ids) if given.index.is_unique else np.array([-1])
+    return given.iloc[rows] if (rows >= 0).all() else given
+
+
+def _names_itself(subimages: AtomSubimages, given: pd.Series | pd.DataFrame) -> bool:
+    # Whether what has these names is, or can become, columns of the table.
+    columns = given.to_frame() if isinstance(given, pd.Series) else given
+    if not all(isinstance(name, str) for name in columns):
+        return False
+    table = record.listed_atoms(subimages) if record.has_table(subimages) else {}
+    there = [name for name in columns if name in table]
+    return all(np.array_equal(table[name], columns[name]) for name in there)
 
 
 def _is_ours(name: str) -> bool:

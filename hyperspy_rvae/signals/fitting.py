@@ -59,7 +59,7 @@ def fit_and_encode(
     check_count(len(windows))
     share = windows, max_subimages, model.seed
     known, y = draw_beside("condition", condition, *share), draw_beside("labels", labels, *share)
-    check_told(condition, known, y, model.discrete_classes)
+    check_told(condition, known, labels, y, model.discrete_classes)
     rows = drawn(len(windows), max_subimages, model.seed)
     windows = windows if rows is None else take(windows, rows)
     if isinstance(windows, da.Array) and model.buffer_subimages is None:

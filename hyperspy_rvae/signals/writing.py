@@ -39,7 +39,12 @@ def encode_to(
     """Encode into a file; as ``AtomSubimages.encode``."""
     path = check_output(output, resume)
     if not subimages._lazy:
-        subimages = subimages.as_lazy(chunks=(ROWS, -1, -1))
+        record.atom_ids(subimages)
+        (atom,) = record.navigation_of(subimages)
+        there = range(subimages.data.ndim)
+        subimages = subimages.as_lazy(
+            chunks=tuple(ROWS if axis == atom.index_in_array else -1 for axis in there)
+        )
     return write_latents(encode(subimages, model, condition), path, show)
 
 

@@ -12,7 +12,7 @@ from sklearn.metrics import confusion_matrix
 from sklearn.mixture import GaussianMixture
 
 from hyperspy_rvae.data.motifs import graphene_motifs
-from hyperspy_rvae.models import RVAE
+from hyperspy_rvae.models import RVAE, fitting, inference
 from hyperspy_rvae.models.labels import learn_classes
 
 SOME = np.where(np.arange(23) % 4 == 0, "A", np.where(np.arange(23) % 4 == 1, "B", ""))
@@ -96,6 +96,18 @@ def test_the_family_with_classes(windows, invariances, told, y, tmp_path):
     np.testing.assert_array_equal(same.fit_transform(windows, y, condition=told), values)
 
 
+def test_classes_that_contradict_their_labels_are_warned_of(windows):
+    model = RVAE(2, discrete_classes=2, epochs=2, seed=0).fit(windows, SOME)
+    found = model.classes_[model.transform(windows)[:, -2].astype(int)]
+    labels = np.select([SOME == "A", SOME == "B"], [0, 1], -1)
+    context = np.empty((23, 0), np.float32)
+    right = inference.agreement(model._network, labels, windows.reshape(23, -1), context)
+    assert right == (found == SOME)[SOME != ""].mean()
+    with pytest.warns(UserWarning, match="only 40% of the labelled subimages"):
+        fitting.doubt_classes(0.4, 2)
+    fitting.doubt_classes(0.9, 2)
+
+
 def test_labels_of_any_kind(windows):
     expected = RVAE(1, discrete_classes=2, epochs=1, seed=0).fit(windows, SOME)
     np.testing.assert_array_equal(expected.classes_, ["A", "B"])
@@ -144,7 +156,7 @@ def test_labels_to_fit(windows, y, error, match):
         ({"discrete_classes": -2}, "got -2"),
         ({"discrete_classes": 2.0}, "got 2.0"),
         ({"discrete_classes": True}, "got True"),
-        ({"discrete_classes": 24}, "number of subimages to learn from, got 24 for 23; take fewer"),
+        ({"discrete_classes": 18}, "to learn from, got 18 for 17 that are not held out"),
         ({"discrete_classes": 2, "decoder": "spatial"}, "needs decoder='steerable', got 'spatial'"),
     ],
 )
@@ -184,6 +196,12 @@ def test_hostile_classes(windows, hostile):
     found["parameters"]["discrete_classes"] = 10**12
     with pytest.raises(ValueError, match="save the model again, or refit"):
         RVAE.rebuild(json.dumps(found), model.weights())
+
+
+def test_logical_labels(windows):
+    found = np.arange(23) % 2 == 0
+    model = RVAE(1, discrete_classes=2, epochs=1, seed=0).fit(windows, list(found))
+    assert model.classes_.tolist() == [0, 1]
 
 
 def test_index_of_labels():

@@ -171,6 +171,7 @@ def test_only_asked_blocks_of_a_condition_are_computed(windows):
     [
         (LABELS[:22], ValueError, "one entry for each of the 23 subimages, got 22"),
         (["A"] * 23, ValueError, "at least two labels, got 'A' only; leave it out"),
+        (VALUES * 1e200, ValueError, "condition is too large, up to .*; give it in another unit"),
         (np.arange(23), ValueError, "23 labels for 23 subimages; give continuous values as floats"),
         (np.where(LABELS == "A", "A", ""), ValueError, "missing, NaN or infinite for 7"),
         (np.where(LABELS == "A", "A", None), ValueError, "missing, NaN or infinite for 7"),

@@ -12,6 +12,7 @@ from hyperspy_rvae.models.latents import LatentSpace
 
 SPACE = LatentSpace(2, rotation=True, translation=True)
 HALF = 150
+NONE = np.zeros((900, 0))
 
 
 def latents(n=900, seed=0):
@@ -37,12 +38,24 @@ def in_other_conventions(values, group):
 def test_conventions_are_found():
     first, group = latents()
     other = in_other_conventions(first, group)
-    found = alignment.find(first, other, SPACE)
+    found = alignment.find(first, other, NONE, SPACE)
     new, new_group = latents(seed=1)
-    aligned = found.apply(new, in_other_conventions(new, new_group), SPACE)
+    aligned = found.apply(new, in_other_conventions(new, new_group), NONE, SPACE)
     assert np.abs(np.angle(np.exp(1j * (aligned - new)[:, 0]))).max() < 1e-6
     np.testing.assert_allclose(aligned[:, 1:3], new[:, 1:3], atol=1e-6)
     assert np.abs(aligned - new)[:, 3:].std() < 0.03
+
+
+def test_conventions_go_by_the_condition():
+    first, group = latents()
+    first[:, 3:] = 0  # all of the content is known beforehand
+    kinds = np.eye(3)[group]
+    other = in_other_conventions(first, group)
+    for rows in (slice(None), slice(40)):
+        found = alignment.find(first[rows], other[rows], kinds[rows], SPACE)
+        aligned = found.apply(first, other, kinds, SPACE)
+        assert np.abs(np.angle(np.exp(1j * (aligned - first)[:, 0]))).max() < 1e-6
+        np.testing.assert_allclose(aligned[:, 1:], first[:, 1:], atol=1e-6)
 
 
 def test_the_commonest_turn_where_content_is_symmetric():
@@ -233,7 +246,7 @@ def test_on_a_cluster_of_dask(windows, pair):
     seen = []
     with (
         LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0"
         ) as c,
         Client(c),
     ):

@@ -53,6 +53,8 @@ def test_one_model_of_all(pair, lazy, tmp_path):
         z.data, np.hstack(z.model.transform(np.asarray(p.data), True)), rtol=1e-4, atol=1e-4
     )
     np.testing.assert_allclose(p.encode(z.model).data, z.data, rtol=1e-4, atol=1e-4)
+    written = p.encode(z.model, output=tmp_path / "written.zspy")
+    np.testing.assert_allclose(written.data, z.data, rtol=1e-4, atol=1e-4)
     for p_like in (p, hs.stack([p.inav[0], p.inav[1]], new_axis_name="channel")):
         np.testing.assert_allclose(p_like.encode(z.model).data, z.data, rtol=1e-4, atol=1e-4)
     z.save(tmp_path / "z.hspy")

@@ -18,6 +18,8 @@ def subimages(lazy):
     image, truth = polar_perovskite((6, 4))
     table = truth.drop(columns=["u", "v"])
     table["site"] = np.where(np.arange(len(table)) % 3, "", table["sublattice"])
+    table["none"] = ""
+    table["rare"] = np.r_[["a", "b"] * (len(table) // 2 - 1), "c", "c"]
     image.set_atoms(table)
     return (image.as_lazy() if lazy else image).extract_subimages(11)
 
@@ -44,6 +46,13 @@ def test_labels_as_an_array_become_a_column(subimages):
     assert "label" not in subimages.atoms
 
 
+def test_labels_go_by_the_atoms_ids(subimages):
+    site = subimages.atoms["site"]
+    z = subimages.fit_rvae(labels="site", **OPTIONS)
+    again = subimages.fit_rvae(labels=site.sample(frac=1, random_state=0), **OPTIONS)
+    np.testing.assert_array_equal(np.asarray(again.data), np.asarray(z.data))
+
+
 def test_classes_without_labels(subimages):
     z = subimages.fit_vae(discrete_classes=3, **OPTIONS)
     assert z.columns[:4] == ["z1", "z2", "class", "class_probability"]
@@ -67,10 +76,16 @@ def test_files_keep_the_classes(subimages, tmp_path, extension, told):
     [
         ({"labels": "sites"}, "labels must be a column .* no column 'sites'"),
         ({"labels": np.arange(5)}, "labels must have one entry for each of the .*, got 5"),
-        ({"labels": "frame"}, "discrete_classes must be 0 for none, or a whole number from 2"),
+        ({"labels": "frame"}, "labels must be of at least two kinds, got 0 only"),
+        ({"labels": "none"}, "labels must be of at least two kinds, got none; leave them out"),
+        ({"labels": "site", "discrete_classes": 0}, "labels are given and discrete_classes is 0"),
         (
             {"labels": "site", "discrete_classes": 3},
-            "'A', 'B', and discrete_classes is 3",
+            "labels has 2 labels, 'A', 'B', and discrete_classes is 3",
+        ),
+        (
+            {"labels": "rare", "max_subimages": 10},
+            "of those to learn from, labels has 2 .* raise max_subimages",
         ),
         ({"discrete_classes": 2, "decoder": "spatial"}, "needs decoder='steerable'"),
     ],

@@ -15,7 +15,7 @@ from hyperspy_rvae.models.blocks import sent
 from hyperspy_rvae.signals.frames import each_frame
 
 SIZE = 9
-WORKER = {"threads_per_worker": 1, "processes": False, "dashboard_address": None}
+WORKER = {"threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
 
 
 @pytest.fixture(scope="module")

@@ -24,13 +24,15 @@ def subimages(lazy):
     return (image.as_lazy() if lazy else image).extract_subimages(11)
 
 
-@pytest.mark.parametrize("condition", ["sublattice", "site", "tilt", ["tilt", "depth"]])
+@pytest.mark.parametrize(
+    "condition", ["sublattice", "site", "tilt", ["sublattice"], ["tilt", "depth"]]
+)
 def test_a_column_by_name_is_found_again(subimages, condition):
     z = subimages.fit_rvae(condition=condition, **OPTIONS)
     assert type(z) is (LazyAtomLatents if subimages._lazy else AtomLatents)
     names = [condition] if isinstance(condition, str) else condition
     assert z.model.condition_.names == tuple(names)
-    values = subimages.atoms[condition]
+    values = subimages.atoms[names[0] if len(names) == 1 else names]
     direct = z.model.transform(np.asarray(subimages.data), condition=values)
     np.testing.assert_allclose(np.asarray(z.data)[:, :5], direct, atol=1e-5)
     again = subimages.inav[3:11].encode(z.model)
@@ -66,6 +68,26 @@ def test_an_array_becomes_a_column(subimages):
     assert list(some.atoms["condition"]) == list(labels[4:40])
 
 
+def test_a_series_goes_by_the_atoms_ids(subimages):
+    everywhere = subimages.atoms["x"].sample(frac=1, random_state=0)
+    subimages = subimages.inav[5:]
+    z = subimages.fit_rvae(condition=everywhere, **OPTIONS)
+    known = subimages.fit_rvae(condition="x", **OPTIONS)
+    np.testing.assert_array_equal(np.asarray(z.data), np.asarray(known.data))
+    assert z.model.condition_.names == ("x",)
+    by_row = subimages.atoms["x"].set_axis(range(100, 100 + len(subimages.data)))
+    z = subimages.fit_rvae(condition=by_row, **OPTIONS)
+    np.testing.assert_array_equal(np.asarray(z.data), np.asarray(known.data))
+
+
+def test_what_differs_from_the_column_of_its_name_has_another(subimages):
+    tilt = 2 + 3 * subimages.atoms["tilt"] ** 2
+    z = subimages.fit_rvae(condition=tilt, **OPTIONS)
+    assert z.model.condition_.names == ("condition",)
+    np.testing.assert_allclose(z.atoms["condition"], tilt)
+    np.testing.assert_allclose(z.atoms["tilt"], subimages.atoms["tilt"])
+
+
 def test_a_dask_array_is_no_column(subimages):
     values = np.linspace(0, 1, len(subimages.data))
     lazy = da.from_array(values, chunks=7)
@@ -95,7 +117,8 @@ def test_files_keep_the_condition(subimages, tmp_path, extension, condition):
     ("condition", "message"),
     [
         ("sublatice", "no column 'sublatice', there are frame, x, y, sublattice"),
-        (["tilt", "site?"], "one entry for each"),
+        (["tilt", "site?"], "no column 'site\\?'"),
+        (["tilt", "sublattice"], "must be of numbers, and 'sublattice' is not"),
         (np.arange(5.0), "one entry for each of the .* subimages, got 5"),
         ("frame", "at least two labels, got 0 only"),
     ],

@@ -12,7 +12,7 @@ from torch.nn.utils import skip_init
 
 from hyperspy_rvae.models.divergence import kl_unit
 from hyperspy_rvae.models.geometry import canonical_frame
-from hyperspy_rvae.models.latents import Latents, LatentSpace
+from hyperspy_rvae.models.latents import APART, Latents, LatentSpace
 from hyperspy_rvae.models.steerable import basis, gauge, poses, refinement, symmetry
 from hyperspy_rvae.models.steerable import channels as channel
 from hyperspy_rvae.models.steerable.likelihood import Likelihood
@@ -20,7 +20,6 @@ from hyperspy_rvae.models.steerable.rendering import Renderer
 
 HIDDEN = 128
 _COPIES = 16  # a multiple of four, so that quarter turns only reorder them
-_APART = 4.0  # how far context divides cells, as if it were content
 _LOOKS = 2  # again, at most, where content is not where it was read
 _FEW = 4  # every fourth copy, where that will do
 _LOG_VARIANCES = (-9.0, 4.0)
@@ -257,11 +256,11 @@ class SteerableNetwork(nn.Module):
         if self.space.scale:
             self.unit.fill_(float(pose.place[:, 2].mean().exp()))
         if self.space.turns_freely:
-            told = torch.cat([found.content, _APART * context], 1)
+            told = torch.cat([found.content, APART * context], 1)
             centres, sizes = gauge.cells(told.numpy(force=True))
             self.cells.copy_(torch.from_numpy(centres))
             content, scaled = self.cells.tensor_split([self.space.content], 1)
-            b = self.draw(content, scaled / _APART)
+            b = self.draw(content, scaled / APART)
             drawn = torch.complex(*b.chunk(2, 1)).numpy(force=True)
             orders = self.likelihood.orders.numpy(force=True).astype(int)
             self.turns.copy_(torch.from_numpy(gauge.turns(drawn, orders, sizes)))
@@ -363,7 +362,7 @@ class SteerableNetwork(nn.Module):
 
     def _turn(self, content: Tensor, context: Tensor) -> Tensor:
         # From the origin of the angles to that of the content's own coefficients, (n,).
-        told = torch.cat([content, _APART * context], 1)
+        told = torch.cat([content, APART * context], 1)
         return self.turns[torch.cdist(told, self.cells).argmin(1)]
 
 

@@ -66,8 +66,8 @@ def train(
         A record per epoch, losses in nats per subimage on the input's own scale.
     """
     order = torch.randperm(len(pixels), generator=generator).to(pixels.device)
-    aside = min(round(plan.validation_fraction * len(order)), len(order) - 1)
-    if labels is not None:  # those labelled are too few to hold out
+    aside = plan.held_out(len(order))
+    if labels is not None:  # those labelled are few: they are held out last
         order = order[(labels[order] != UNKNOWN).sort(stable=True).indices]
     held_out, learned = order[:aside][:_HELD_OUT_MOST], order[aside:]
     first = learned if stream is None else learned[:_BEGUN_MOST]
