@@ -131,7 +131,24 @@ def sent(encode_block: Encode) -> Any:
     client = getattr(get_scheduler(), "__self__", None)  # that of threads is a function
     if client is not None and len(pickle.dumps(encode_block)) > _MESSAGE:
         return client.scatter(encode_block, broadcast=True, hash=False)
-    return dask.delayed(encode_block, name=f"model-{uuid.uuid4().hex}", traverse=False)
+    name = f"model-{uuid.uuid4().hex}"
+    return dask.delayed(_Sealed(encode_block), name=name, traverse=False)
+
+
+class _Sealed:
+    """What is pickled by the plain pickler, and arrives as it was.
+
+    Beside an open HDF5 file distributed takes a pickler of its own, which fails at networks.
+    """
+
+    def __init__(self, encode_block: Encode) -> None:
+        self.encode_block = encode_block
+
+    def __call__(self, X: np.ndarray, condition: Any) -> tuple[np.ndarray, np.ndarray]:
+        return self.encode_block(X, condition)
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
+        return pickle.loads, (pickle.dumps(self.encode_block),)
 
 
 def _encode_block(

@@ -109,6 +109,7 @@ def write_latents(latents: LazyAtomLatents, path: Path, show: bool) -> LazyAtomL
     """
     if path.exists():
         _check_same(_open(path), latents, path)
+        _check_pixels(_group(path)["data"], latents, path)
         return _open(path)
     part = beside(path)
     if _begun(part):

@@ -49,6 +49,10 @@ class Cuts(MaterializedLayer):
             self.lengths.append(rows.stop - rows.start)
         super().__init__(tasks)
 
+    def __reduce__(self) -> Any:
+        """Send tasks alone to a cluster; they hold all that it needs."""
+        return MaterializedLayer, (self.mapping,)
+
     def array(self) -> da.Array:
         """Give the windows that the tasks cut, shape ``(n, size, size)``."""
         if not self.lengths:

@@ -1,4 +1,4 @@
-"""A worker that is killed costs only its tasks."""
+"""Workers that are processes: one that is killed costs only its tasks."""
 
 import os
 import signal
@@ -86,3 +86,14 @@ def test_find_cut_and_encode(client, frames, tmp_path):
     # Batches of another length are rounded otherwise.
     expected = windows.encode(model).data
     np.testing.assert_allclose(np.asarray(z.data), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_an_hdf5_file_and_a_model_go_to_other_processes(client, frames, tmp_path):
+    still = image_of(frames)
+    still.find_atoms(separation=8)
+    still.save(tmp_path / "movie.hspy", chunks=(1, 72, 84))
+    windows = still.extract_subimages(SIZE)
+    model = RVAE(1, epochs=1, seed=0).fit(windows.data)
+    p = hs.load(tmp_path / "movie.hspy", lazy=True).extract_subimages(SIZE)
+    expected = windows.encode(model).data
+    np.testing.assert_allclose(p.encode(model).data.compute(), expected, rtol=1e-3, atol=1e-4)

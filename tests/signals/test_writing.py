@@ -113,7 +113,7 @@ def test_what_is_finished_is_opened(subimages, model, output, monkeypatch):
     first = subimages.encode(model, output=output, resume=True)
     calls = interrupt_at(model, monkeypatch, -1, None)
     again = subimages.encode(model, output=output, resume=True)
-    assert not calls
+    assert len(calls) == 1  # to see that it is of these subimages
     np.testing.assert_array_equal(np.asarray(again.data), np.asarray(first.data))
 
 
@@ -146,6 +146,13 @@ def test_only_the_same_is_resumed(subimages, movie, model, output, monkeypatch):
     with pytest.raises(ValueError, match=r"latents of other subimages: 1[02] of 1[02] come out"):
         (subimages * 2).encode(model, output=output, resume=True)
     assert files(output) == ["z.part.zspy"]
+
+
+def test_a_finished_file_of_other_pixels_is_refused(subimages, model, output):
+    subimages.encode(model, output=output)
+    with pytest.raises(ValueError, match="latents of other subimages"):
+        (subimages * 2).encode(model, output=output, resume=True)
+    assert files(output) == ["z.zspy"]
 
 
 def test_a_file_hardly_begun_is_begun_anew(subimages, model, output):

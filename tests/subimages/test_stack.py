@@ -1,3 +1,5 @@
+import pickle
+
 import dask.array as da
 import numpy as np
 import pandas as pd
@@ -97,3 +99,13 @@ def test_frames_in_small_chunks_are_read_together(monkeypatch):
     assert joined(movie).chunks == ((5, 5, 5, 5, 3), (8,), (10,))
     long = movie.rechunk((9, -1, -1))
     assert joined(long).chunks[0] == (9, 9, 5)
+
+
+def test_a_cluster_is_sent_each_position_once():
+    count = 5000
+    frame, xy = np.sort(np.arange(count) % 5), np.random.default_rng(5).uniform(4, 25, (count, 2))
+    windows = cut_stack(da.zeros((5, 30, 42), chunks=(2, -1, -1)), frame, xy, SIZE)
+    sent = pickle.dumps(windows.dask)
+    assert len(sent) < 1.2 * xy.nbytes
+    there = da.Array(pickle.loads(sent), windows.name, windows.chunks, windows.dtype)
+    np.testing.assert_array_equal(there.compute(), windows.compute())
