@@ -169,8 +169,8 @@ class Network(nn.Module):
     def silence(self, idle: Tensor) -> None:
         """Let the posterior of some content latents ``(k,)`` be the prior, whatever they read."""
         pose = len(self.space.names) - self.space.content
-        vectors = idle.new_zeros(2 * self.encoder.vectors)
-        rows = torch.cat([vectors, idle, idle.new_zeros(pose), idle])  # means and log-variances
+        means = idle.new_zeros(2 * self.encoder.vectors + self.space.scale)
+        rows = torch.cat([means, idle, idle.new_zeros(pose), idle])  # then log-variances
         self.encoder.last.weight[rows] = 0
         self.encoder.last.bias[rows] = 0
 
