@@ -36,8 +36,8 @@ class RVAE(FittedModel):
         wrong where content looks alike in several poses. For comparison, and for old results.
     discrete_classes
         How many classes stand beside the content latents, for environments of so many kinds; 0
-        for none. They are found, or learned from labels of some subimages [6]_, and need the
-        steerable decoder.
+        for none. They are found, or learned from labels of some subimages [6]_. For the steerable
+        decoder, a single model, and subimages that fit into memory.
     rotation_prior
         Standard deviation in radians, up to pi, of angles that are normal about 0, wrapped around
         the circle: for crystals that are nearly aligned, of whose symmetric motifs it then tells
@@ -125,7 +125,6 @@ class RVAE(FittedModel):
     .. [3] Zhao, Singer, J. Opt. Soc. Am. A 30, 871 (2013).
     .. [4] Burgess, Higgins, Pal, Matthey, Watters, Desjardins, Lerchner, arXiv:1804.03599 (2018).
     .. [5] Kingma, Salimans, Jozefowicz, Chen, Sutskever, Welling, NeurIPS 2016, arXiv:1606.04934.
-
     .. [6] Kingma, Rezende, Mohamed, Welling, NeurIPS 2014, arXiv:1406.5298.
 
     Examples
@@ -224,7 +223,8 @@ class RVAE(FittedModel):
         Raises
         ------
         ValueError
-            If subimages or parameters are impossible, or `checkpoint` is of another training.
+            If subimages or parameters are impossible, or `checkpoint` is of another training, or
+            asked for with classes but no labels.
         """
         checks.check_parameters(self.get_params(deep=False))
         if callback is not None and not callable(callback):

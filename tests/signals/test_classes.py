@@ -51,6 +51,11 @@ def test_labels_go_by_the_atoms_ids(subimages):
     z = subimages.fit_rvae(labels="site", **OPTIONS)
     again = subimages.fit_rvae(labels=site.sample(frac=1, random_state=0), **OPTIONS)
     np.testing.assert_array_equal(np.asarray(again.data), np.asarray(z.data))
+    some = subimages.atoms["sublattice"].where(site != "", None)
+    again = subimages.fit_rvae(labels=some, **OPTIONS)
+    np.testing.assert_array_equal(np.asarray(again.data), np.asarray(z.data))
+    assert list(again.atoms["label"].replace("", None)) == list(some)
+    assert again.atoms["sublattice"].equals(subimages.atoms["sublattice"])
 
 
 def test_classes_without_labels(subimages):
