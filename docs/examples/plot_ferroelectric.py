@@ -48,12 +48,13 @@ known = truth[truth["sublattice"] == "B"]
 known = known.iloc[KDTree(known[["ideal_x", "ideal_y"]]).query(places)[1]].set_index(found.index)
 
 
-def draw(ax, values, title, **options):
+def draw(ax, values, title, bar=True, **options):
     """Map of one value an atom."""
     drawn = ax.scatter(*places.T, c=values, s=30, marker="s", **options)
     ax.set(title=title, aspect="equal", xticks=[], yticks=[])
     ax.invert_yaxis()
-    ax.figure.colorbar(drawn, ax=ax)
+    if bar:
+        ax.figure.colorbar(drawn, ax=ax)
 
 
 figure, axes = plt.subplots(2, 2, figsize=(9, 6), layout="constrained")
@@ -81,7 +82,6 @@ windows = s.extract_subimages(11, "B").data.reshape(len(found), -1)
 components = PCA(5, random_state=0).fit_transform(windows)
 groups = GaussianMixture(4, n_init=5, random_state=0).fit_predict(components)
 figure, axes = plt.subplots(1, 3, figsize=(13, 3), layout="constrained")
-colours = {"cmap": plt.get_cmap("Set1", 4), "vmin": -0.5, "vmax": 3.5}
-draw(axes[0], known["domain"], "true domain", **colours)
-draw(axes[1], groups, "group", **colours)
+draw(axes[0], known["domain"], "true domain", bar=False, cmap="tab10", vmax=9)
+draw(axes[1], groups, "group", bar=False, cmap="tab10", vmax=9)
 draw(axes[2], components[:, 0], "first component")

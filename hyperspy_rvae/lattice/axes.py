@@ -219,6 +219,10 @@ def move_table(table: pd.DataFrame, axes: Sequence[Axis]) -> pd.DataFrame:
             f"the table has atoms in frame {table['frame'].max()} and was made on an image of "
             f"{frames} frames; the file is damaged, set the atoms again."
         )
+    if not table["frame"].is_monotonic_increasing:
+        raise ValueError(
+            "the table is not sorted by frame; the file is damaged, set the atoms again."
+        )
     if unmoved(axes):
         return table
     navigation, (y_axis, x_axis) = axes[:-2], axes[-2:]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import sys
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import dask
 import dask.array as da
 import numpy as np
+from dask.base import get_scheduler
 
 from hyperspy_rvae.models.checks import check_rows
 from hyperspy_rvae.models.threads import alone
@@ -127,14 +127,10 @@ def encode(X: da.Array, condition: Any, encode_block: Encode, latents: int) -> d
 
 
 def sent(encode_block: Encode) -> Any:
-    """Make it a task; where it is large and there is a cluster, bring it to the workers now."""
-    if "distributed" in sys.modules and len(pickle.dumps(encode_block)) > _MESSAGE:
-        from distributed import get_client
-
-        try:
-            return get_client().scatter(encode_block, broadcast=True, hash=False)
-        except ValueError:  # there is no cluster
-            pass
+    """Make it a task; where it is large and goes to a cluster, bring it to the workers now."""
+    client = getattr(get_scheduler(), "__self__", None)  # that of threads is a function
+    if client is not None and len(pickle.dumps(encode_block)) > _MESSAGE:
+        return client.scatter(encode_block, broadcast=True, hash=False)
     return dask.delayed(encode_block, name=f"model-{uuid.uuid4().hex}", traverse=False)
 
 

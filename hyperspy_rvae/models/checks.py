@@ -15,6 +15,7 @@ SMALLEST_WINDOW = 5
 FEWEST_SUBIMAGES = 10
 INVARIANCES = ("rotation", "translation", "scale")
 DECODERS = ("steerable", "spatial")
+ENCODERS = ("mlp", "conv")
 LARGEST_STEERABLE = 128
 LARGEST_PIXEL = 1e150  # whose square is a number, too
 _WIDEST_PRIOR = 1e4  # px
@@ -49,10 +50,23 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         raise ValueError(f"seed must be None or an integer from 0 to 2**63 - 1, got {seed!r}")
     if parameters["decoder"] not in DECODERS:
         raise ValueError(f"decoder must be one of {DECODERS}, got {parameters['decoder']!r}")
+    check_encoder(parameters)
     check_invariances(parameters["invariances"])
     check_priors(parameters)
     check_symmetry(parameters)
     choose_device(parameters["device"])
+
+
+def check_encoder(parameters: Mapping[str, Any]) -> None:
+    """Refuse an encoder that is unknown, or that the decoder has no pixels for."""
+    encoder, decoder = parameters["encoder"], parameters["decoder"]
+    if encoder not in ENCODERS:
+        raise ValueError(f"encoder must be one of {ENCODERS}, got {encoder!r}")
+    if encoder == "conv" and decoder != "spatial":
+        raise ValueError(
+            f"encoder='conv' needs decoder='spatial', got {decoder!r}, whose encoder reads "
+            "coefficients of the window and no pixels; leave one of them out"
+        )
 
 
 def check_divergence(parameters: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ from hyperspy_rvae.models.fitting import Task
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
+from hyperspy_rvae.models.threads import at_a_task
 
 Learn = Callable[[Task, Generator, Callback | None], tuple[AnyNetwork, list[Record]]]
 Others = list[tuple[AnyNetwork, Alignment]]  # all models but the first
@@ -177,18 +178,14 @@ def _numbered(callback: Callback | None, model: int) -> Callback | None:
 def _client() -> Any:
     # The client of a dask cluster, unless this is one of its tasks; without one, distributed need
     # not be imported.
-    if "distributed" not in sys.modules:
+    if "distributed" not in sys.modules or at_a_task():
         return None
-    from distributed import default_client, get_worker
+    from distributed import default_client
 
     try:
-        get_worker()
+        return default_client()
     except ValueError:
-        try:
-            return default_client()
-        except ValueError:
-            return None
-    return None
+        return None
 
 
 def _train_there(

@@ -37,6 +37,7 @@ class FittedModel(TransformerMixin, BaseEstimator):
 
     device: Literal["cpu", "cuda"] | None
     decoder: str
+    encoder: str
     n_models: int
 
     @overload
@@ -213,7 +214,7 @@ class FittedModel(TransformerMixin, BaseEstimator):
             ) from error
         width = 0 if found.condition is None else found.condition.width
         space = LatentSpace.of(model.get_params(deep=False))
-        shape = model.decoder, found.window, space, width, found.channels
+        shape = model.decoder, model.encoder, found.window, space, width, found.channels
         build = partial(storage.from_arrays, *shape)
         model._adopt(*storage.ensemble_from_arrays(build, int(model.n_models), weights), found)
         return model

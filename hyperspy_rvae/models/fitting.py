@@ -27,6 +27,7 @@ from hyperspy_rvae.models.threads import one_thread
 
 _MOST_LEFT = 0.25  # of the signal; more is worth a warning
 _LEAST_WITH_SHIFTS = 7  # px
+_FEWEST_RIGHT = 0.8  # share of the labelled
 _LEAST_SNR = 0.05  # below, the signal's variance is not known well enough
 
 
@@ -45,6 +46,7 @@ class Task:
     context: np.ndarray
     device: torch.device
     channels: int = 1
+    encoder: str = "mlp"
     streamed: Streamed | None = None
     condition: Condition | None = None
     classes: np.ndarray = field(default_factory=lambda: np.arange(0))
@@ -81,6 +83,7 @@ def prepare(parameters: Mapping[str, Any], X: Any, y: Any, condition: Any, seed:
         context,
         checks.choose_device(parameters["device"]),
         channels,
+        parameters["encoder"],
         streamed,
         learned,
         classes,
@@ -93,7 +96,8 @@ def spatial(
 ) -> tuple[Network, list[Record]]:
     """Train an encoder of pose and content, and a spatial decoder."""
     location, scale = scaling.by_channel(task.pixels, task.channels)
-    network = Network(task.window, task.space, task.context.shape[1], task.channels)
+    width = task.context.shape[1]
+    network = Network(task.window, task.space, width, task.channels, task.encoder)
     network.start(generator)
     network.location.copy_(torch.from_numpy(location))
     network.scale.copy_(torch.from_numpy(scale))
@@ -148,6 +152,18 @@ def _stream(task: Task, network: SteerableNetwork) -> Stream | None:
         return network.seen(torch.from_numpy(scaling.standardise(pixels, location, scale)))
 
     return Stream(task.streamed, prepare)
+
+
+def doubt_classes(right: float, content: int) -> None:
+    """Warn if too few labelled subimages came out `right`."""
+    if right < _FEWEST_RIGHT:
+        warnings.warn(
+            f"the model puts only {right:.0%} of the labelled subimages into their class, so the "
+            "content latents say what the classes should; try fewer than "
+            f"latent_dim={content}, more labels or fewer epochs",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _doubt_window(window: tuple[int, int], space: LatentSpace) -> None:

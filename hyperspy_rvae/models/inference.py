@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from hyperspy_rvae.models.divergence import BOUND
+from hyperspy_rvae.models.labels import UNKNOWN
 from hyperspy_rvae.models.nets import Network
 from hyperspy_rvae.models.scaling import restore, standardise
 from hyperspy_rvae.models.steerable import runs
@@ -97,6 +98,16 @@ def evidence(
         seen, codes = network.seen(images), network.codes()
         return -runs.validate(network, seen, given, BOUND, _SEED, codes)
     return -validate(network, images, given, BOUND, seed=_SEED)
+
+
+def agreement(
+    network: AnyNetwork, labels: np.ndarray, pixels: np.ndarray, context: np.ndarray
+) -> float:
+    """Share of labelled subimages that the model puts into their class."""
+    rows = np.flatnonzero(labels != UNKNOWN)
+    values, _ = encode(network, pixels[rows], context[rows], torch.device("cpu"))
+    found = values[:, network.space.names.index("class")]
+    return float((found == labels[rows]).mean())
 
 
 def measure_spread(

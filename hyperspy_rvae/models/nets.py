@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.utils import skip_init
 
+from hyperspy_rvae.models.convolutional import Convolutions
 from hyperspy_rvae.models.geometry import canonical_frame, exact_turns, pixel_grid, vector_angle
 from hyperspy_rvae.models.latents import Latents, LatentSpace
 
@@ -23,6 +24,8 @@ _EDGES = (2.0, 6.0)  # steepness of the decoder's first units, per half a window
 class Encoder(nn.Module):
     """Pixels to the posterior of the latents, by two layers of 128 units (tanh).
 
+    The first reads the pixels themselves, or what convolutions find in them.
+
     A model that turns its content reads each window in all its exact turns, turns the vectors it
     finds back, and takes the mean: the angle then follows a quarter turn exactly, the content
     does not change, and no direction is preferred, unless the prior of the angle prefers one.
@@ -34,13 +37,23 @@ class Encoder(nn.Module):
     back: Tensor
 
     def __init__(
-        self, height: int, width: int, space: LatentSpace, context: int, channels: int = 1
+        self,
+        height: int,
+        width: int,
+        space: LatentSpace,
+        context: int,
+        channels: int = 1,
+        kind: str = "mlp",
     ) -> None:
         super().__init__()
         self.space = space
         self.vectors = space.rotation + space.translation
         outputs = 2 * self.vectors + space.scale + space.content + len(space.names)
-        self.first = skip_init(nn.Linear, channels * height * width, HIDDEN)
+        self.first: nn.Linear | Convolutions
+        if kind == "conv":
+            self.first = Convolutions(channels, height, width, HIDDEN)
+        else:
+            self.first = skip_init(nn.Linear, channels * height * width, HIDDEN)
         self.second = skip_init(nn.Linear, HIDDEN + context, HIDDEN)
         self.last = skip_init(nn.Linear, HIDDEN, outputs)
         turns = slice(None) if space.turns_freely else slice(1)
@@ -148,11 +161,16 @@ class Network(nn.Module):
     spread: Tensor
 
     def __init__(
-        self, window: tuple[int, int], space: LatentSpace, context: int = 0, channels: int = 1
+        self,
+        window: tuple[int, int],
+        space: LatentSpace,
+        context: int = 0,
+        channels: int = 1,
+        encoder: str = "mlp",
     ) -> None:
         super().__init__()
         self.window, self.space, self.context, self.channels = window, space, context, channels
-        self.encoder = Encoder(*window, space, context, channels)
+        self.encoder = Encoder(*window, space, context, channels, encoder)
         self.decoder = SpatialDecoder(*window, space.content + context, channels)
         # A faint contrast on a high pedestal needs double precision.
         self.register_buffer("location", torch.zeros(channels, dtype=torch.float64))
@@ -169,8 +187,8 @@ class Network(nn.Module):
     def silence(self, idle: Tensor) -> None:
         """Let the posterior of some content latents ``(k,)`` be the prior, whatever they read."""
         pose = len(self.space.names) - self.space.content
-        means = idle.new_zeros(2 * self.encoder.vectors + self.space.scale)
-        rows = torch.cat([means, idle, idle.new_zeros(pose), idle])  # then log-variances
+        others = idle.new_zeros(2 * self.encoder.vectors + self.space.scale)
+        rows = torch.cat([others, idle, idle.new_zeros(pose), idle])  # means and log-variances
         self.encoder.last.weight[rows] = 0
         self.encoder.last.bias[rows] = 0
 
@@ -189,7 +207,10 @@ def _has_bfloat16() -> bool:
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
-def _start_layer(layer: nn.Linear, generator: Generator) -> None:
+def _start_layer(layer: nn.Linear | Convolutions, generator: Generator) -> None:
+    if isinstance(layer, Convolutions):
+        layer.start(generator)
+        return
     nn.init.xavier_uniform_(layer.weight, generator=generator)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -34,6 +34,9 @@ class RVAE(FittedModel):
         about 2 px (1 px in windows below 20 px); corners are drawn as the rim of the disc goes
         on. ``"spatial"``: the decoder of [1]_, whose encoder guesses the pose; slower, and often
         wrong where content looks alike in several poses. For comparison, and for old results.
+    encoder
+        Of the spatial decoder: ``"mlp"``, two dense layers that read the pixels, or ``"conv"``,
+        three convolutions before them. On CUDA these need not repeat to the last digit.
     discrete_classes
         How many classes stand beside the content latents, for environments of so many kinds; 0
         for none. They are found, or learned from labels of some subimages [6]_. For the steerable
@@ -145,6 +148,7 @@ class RVAE(FittedModel):
         *,
         invariances: Sequence[Invariance] = ("rotation", "translation"),
         decoder: Literal["steerable", "spatial"] = "steerable",
+        encoder: Literal["mlp", "conv"] = "mlp",
         discrete_classes: int = 0,
         rotation_prior: float | None = None,
         translation_prior: float | None = None,
@@ -167,6 +171,7 @@ class RVAE(FittedModel):
         self.latent_dim = latent_dim
         self.invariances = invariances
         self.decoder = decoder
+        self.encoder = encoder
         self.discrete_classes = discrete_classes
         self.rotation_prior = rotation_prior
         self.translation_prior = translation_prior
@@ -239,6 +244,9 @@ class RVAE(FittedModel):
         networks = [network.cpu().eval() for network, _ in found]
         for network in networks:
             inference.measure_spread(network, task.pixels, task.context, task.device)
+        if task.labels is not None and self.epochs is None:
+            right = inference.agreement(networks[0], task.labels, task.pixels, task.context)
+            fitting.doubt_classes(right, task.space.content)
         history = ensemble.histories([history for _, history in found])
         others = ensemble.compare(networks, task, seed)
         self._adopt(networks[0], others, task.learned(seed, history))

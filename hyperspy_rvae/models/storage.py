@@ -13,6 +13,7 @@ import torch
 
 from hyperspy_rvae.models import checks, torch_files
 from hyperspy_rvae.models.alignment import Alignment
+from hyperspy_rvae.models.convolutional import WIDTHS, left_over
 from hyperspy_rvae.models.ensemble import Others
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace
@@ -69,13 +70,14 @@ def ensemble_from_arrays(
 
 def from_arrays(
     decoder: str,
+    encoder: str,
     window: tuple[int, int],
     space: LatentSpace,
     context: int,
     channels: int,
     weights: Mapping[str, Any],
 ) -> AnyNetwork:
-    """Network of that decoder, window, latents, context's width and channels, with these weights.
+    """Network of that kind, window, latents, context's width and channels, with these weights.
 
     Raises
     ------
@@ -87,15 +89,7 @@ def from_arrays(
     if decoder == "steerable":
         network = _steerable(window, space, context, channels, weights)
     else:
-        _check_sizes(
-            {
-                "encoder.first.weight": (HIDDEN, channels * math.prod(window)),
-                "encoder.second.weight": (HIDDEN, HIDDEN + context),
-                "decoder.content.weight": (HIDDEN, space.content + context),
-            },
-            weights,
-        )
-        network = Network(window, space, context, channels)
+        network = _spatial(encoder, window, space, context, channels, weights)
     expected = network.state_dict()
     if set(weights) != set(expected):
         odd = sorted(map(str, set(weights) ^ set(expected)))
@@ -139,6 +133,32 @@ def read_file(path: str | os.PathLike[str]) -> tuple[str, dict[str, np.ndarray]]
     if not isinstance(tensors, dict) or not all(map(_is_weight, tensors.values())):
         raise ValueError(torch_files.foreign(path, _MODEL_FILE, "its weights are no plain tensors"))
     return found["configuration"], {name: value.numpy() for name, value in tensors.items()}
+
+
+def _spatial(
+    encoder: str,
+    window: tuple[int, int],
+    space: LatentSpace,
+    context: int,
+    channels: int,
+    weights: Mapping[str, Any],
+) -> Network:
+    pixels = channels * math.prod(window)
+    if HIDDEN * pixels > _MOST_NUMBERS:  # not all weights grow with them, but what is read does
+        most = _MOST_NUMBERS // HIDDEN
+        raise ValueError(_unfit(f"a window must have at most {most} pixels, got {pixels}"))
+    first: dict[str, tuple[int, ...]] = {"encoder.first.weight": (HIDDEN, pixels)}
+    if encoder == "conv":
+        first = {
+            "encoder.first.layers.0.weight": (WIDTHS[0], channels, 3, 3),
+            "encoder.first.dense.weight": (HIDDEN, left_over(*window)),
+        }
+    others = {
+        "encoder.second.weight": (HIDDEN, HIDDEN + context),
+        "decoder.content.weight": (HIDDEN, space.content + context),
+    }
+    _check_sizes(first | others, weights)
+    return Network(window, space, context, channels, encoder)
 
 
 def _steerable(

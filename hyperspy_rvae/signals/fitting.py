@@ -74,7 +74,8 @@ def fit_and_encode(
             bar.set_postfix({"loss": f"{record['loss']:.2f}"}, refresh=False)
             bar.update(sum(done.values()) - bar.n)
 
-        model.fit(windows, y, condition=known, callback=advance, checkpoint=checkpoint)
+        with naming_frames(movie_of_windows(windows)):
+            model.fit(windows, y, condition=known, callback=advance, checkpoint=checkpoint)
     latents = encode(subimages, model, condition)
     keep(latents, labels)
     return latents

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,9 +52,12 @@ def unreadable(first: int, end: int, error: Exception) -> OSError:
 
 
 def _tells(error: Exception) -> bool:
-    """Whether an error says enough: of a frame, of memory, or of a cluster."""
+    """Whether an error says enough: of a frame, of memory, of a cluster, or of a training."""
     cluster = type(error).__module__.split(".")[0] == "distributed"
-    return cluster or isinstance(error, MemoryError) or str(error).startswith("frame")
+    *_, (innermost, _) = traceback.walk_tb(error.__traceback__)
+    training = innermost.f_globals.get("__name__", "").startswith("hyperspy_rvae.models")
+    memory = isinstance(error, MemoryError)
+    return cluster or training or memory or str(error).startswith("frame")
 
 
 def movie_of_windows(windows: Any) -> da.Array | None:

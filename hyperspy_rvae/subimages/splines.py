@@ -185,7 +185,7 @@ def _sample(coefficients, xy, order, windows):  # type: ignore[no-untyped-def]
     for n in range(count):
         left = _start(xy[n, 0] - (size - 1) / 2, order, across)
         top = _start(xy[n, 1] - (size - 1) / 2, order, down)
-        if left >= 0 and top >= 0 and left + side <= width and top + side <= height:
+        if 0 <= left <= width - side and 0 <= top <= height - side:  # no sum that overflows
             source = coefficients[top : top + side, left : left + side]
         else:
             for r in range(side):

@@ -151,7 +151,7 @@ def cluster(path: str, window: str) -> dict[str, float]:
     found: dict[str, list[float]] = {"1": [], "2": []}
     for _ in range(2):
         for count in (1, 2):
-            local = LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None)
+            local = LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=":0")
             with local, Client(local) as client:
                 p.inav[:2000].encode(model).data.compute()  # imports and compiles
                 client.run(lambda: None)

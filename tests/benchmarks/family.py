@@ -70,10 +70,10 @@ MEMBERS = {  # what is not said is the default: both invariances, the steerable 
     "with scale": Member({"invariances": (*BOTH, SWELLS)}, (*BOTH, SWELLS)),
     "joint": Member({"discrete_classes": 4}, BOTH),
     "semi-supervised": Member({"discrete_classes": 4}, BOTH, labelled=0.05),
+    "semi-supervised, z1": Member({"latent_dim": 1, "discrete_classes": 4}, BOTH, labelled=0.05),
     "ensemble of 3": Member({"n_models": 3}, BOTH),
     "two channels": Member({}, BOTH, channels=2),
     "spatial, mlp": Member({"decoder": "spatial"}, BOTH),
-    "spatial, conv": Member({"decoder": "spatial", "encoder": "conv"}, BOTH),
 }
 ORDER = [
     "ELBO",
@@ -342,9 +342,9 @@ def fit_motifs(name: str, n: int, epochs: int | None, seed: int) -> dict[str, fl
     member = MEMBERS[name]
     windows, truth = motifs(n, member, seed)
     given = {"condition": truth["kind"]} if member.conditional else {}
-    labels = truth["kind"].where(np.random.default_rng(seed).random(n) < member.labelled)
+    labels = truth["kind"].where(np.random.default_rng(seed).random(len(truth)) < member.labelled)
     start = time.process_time()
-    model = RVAE(2, epochs=epochs, seed=seed, **member.parameters)
+    model = RVAE(**{"epochs": epochs, "seed": seed} | member.parameters)
     model.fit(windows, labels if member.labelled else None, **given)
     spent = time.process_time() - start
     values = model.transform(windows, **given)

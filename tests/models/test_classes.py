@@ -12,7 +12,7 @@ from sklearn.metrics import confusion_matrix
 from sklearn.mixture import GaussianMixture
 
 from hyperspy_rvae.data.motifs import graphene_motifs
-from hyperspy_rvae.models import RVAE
+from hyperspy_rvae.models import RVAE, fitting, inference
 from hyperspy_rvae.models.labels import learn_classes
 
 SOME = np.where(np.arange(23) % 4 == 0, "A", np.where(np.arange(23) % 4 == 1, "B", ""))
@@ -94,6 +94,18 @@ def test_the_family_with_classes(windows, invariances, told, y, tmp_path):
     np.testing.assert_allclose(lazy.compute(), values, atol=1e-4)
     same = RVAE(2, invariances=invariances, discrete_classes=2, epochs=2, seed=0)
     np.testing.assert_array_equal(same.fit_transform(windows, y, condition=told), values)
+
+
+def test_classes_that_contradict_their_labels_are_warned_of(windows):
+    model = RVAE(2, discrete_classes=2, epochs=2, seed=0).fit(windows, SOME)
+    found = model.classes_[model.transform(windows)[:, -2].astype(int)]
+    labels = np.select([SOME == "A", SOME == "B"], [0, 1], -1)
+    context = np.empty((23, 0), np.float32)
+    right = inference.agreement(model._network, labels, windows.reshape(23, -1), context)
+    assert right == (found == SOME)[SOME != ""].mean()
+    with pytest.warns(UserWarning, match="only 40% of the labelled subimages"):
+        fitting.doubt_classes(0.4, 2)
+    fitting.doubt_classes(0.9, 2)
 
 
 def test_labels_of_any_kind(windows):

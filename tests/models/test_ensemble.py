@@ -246,7 +246,7 @@ def test_on_a_cluster_of_dask(windows, pair):
     seen = []
     with (
         LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0"
         ) as c,
         Client(c),
     ):

@@ -74,6 +74,7 @@ def model_of(decoder):
         windows = np.random.default_rng(0).random((20, 7, 9))
         for name in ("spatial", "steerable"):
             MODELS[name] = RVAE(1, epochs=1, decoder=name, seed=0).fit(windows)
+        MODELS["conv"] = RVAE(1, epochs=1, decoder="spatial", encoder="conv", seed=0).fit(windows)
         MODELS["ensemble"] = RVAE(1, epochs=1, decoder="spatial", n_models=2, seed=0).fit(windows)
     return MODELS[decoder]
 
@@ -91,7 +92,7 @@ def check(configuration, weights):
 
 @st.composite
 def configurations(draw):
-    decoder = draw(st.sampled_from(["spatial", "steerable", "ensemble"]))
+    decoder = draw(st.sampled_from(["spatial", "conv", "steerable", "ensemble"]))
     found = json.loads(model_of(decoder).configuration())
     names = [*found, *found["parameters"]]
     return decoder, draw(
@@ -113,6 +114,9 @@ def configurations(draw):
 @example(("steerable", {"translation_prior": 10**15}))
 @example(("steerable", {"window_shape": [7, 10**15]}))
 @example(("spatial", {"window_shape": [7, 10**15]}))
+@example(("conv", {"window_shape": [7, 10**15]}))
+@example(("conv", {"encoder": "mlp"}))
+@example(("conv", {"decoder": "steerable"}))
 @example(("steerable", {"rotation_symmetry": 10**400}))
 @example(("ensemble", {"n_models": 10**15}))
 @example(("spatial", {"n_models": 2}))
@@ -128,7 +132,7 @@ def test_configurations(case):
 
 @st.composite
 def weights(draw):
-    decoder = draw(st.sampled_from(["spatial", "steerable", "ensemble"]))
+    decoder = draw(st.sampled_from(["spatial", "conv", "steerable", "ensemble"]))
     name = draw(st.sampled_from(sorted(model_of(decoder).weights())))
     return decoder, name, draw(st.integers(0, len(arrays(())) - 1))
 

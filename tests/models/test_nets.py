@@ -58,3 +58,18 @@ def test_decoder_poses_its_content():
     )
     np.testing.assert_allclose(turned, np.rot90(still), atol=1e-5)
     np.testing.assert_allclose(moved[:-1, 2:], still[1:, :-2], atol=1e-5)
+
+
+@pytest.mark.parametrize("pose", [(True, True, True), (True, True, False), (False, False, True)])
+@pytest.mark.parametrize("encoder", ["mlp", "conv"])
+def test_a_silent_latent_follows_the_prior(pose, encoder):
+    space = LatentSpace(2, *pose)
+    network = Network((7, 8), space, encoder=encoder)
+    network.start(Generator().manual_seed(3))
+    pixels = torch.randn(4, 56, generator=Generator().manual_seed(0))
+    before = network.encode(pixels, torch.zeros(4, 0))
+    network.silence(torch.tensor([False, True]))
+    after = network.encode(pixels, torch.zeros(4, 0))
+    for values, were, prior in zip(after, before, (0, 1), strict=True):
+        assert (values[:, -1] == prior).all() and not (were[:, -1] == prior).any()
+        torch.testing.assert_close(values[:, :-1], were[:, :-1])

@@ -15,7 +15,7 @@ from hyperspy_rvae.models.blocks import sent
 from hyperspy_rvae.signals.frames import each_frame
 
 SIZE = 9
-WORKER = {"threads_per_worker": 1, "processes": False, "dashboard_address": None}
+WORKER = {"threads_per_worker": 1, "processes": False, "dashboard_address": ":0"}
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +94,19 @@ def test_a_large_model_is_brought_to_every_worker_once(client, model, monkeypatc
     monkeypatch.setattr("hyperspy_rvae.models.blocks._MESSAGE", 10)
     there = sent(model._encode)
     assert sorted(len(keys) for keys in client.who_has([there]).values()) == [2]
+
+
+def test_a_large_model_stays_here_where_the_cluster_is_not_used(client, movie, model, monkeypatch):
+    monkeypatch.setattr("hyperspy_rvae.models.blocks._MESSAGE", 10)
+    p = movie.extract_subimages(SIZE)
+    with dask.config.set(scheduler="synchronous"):
+        z = p.encode(model)
+        assert z.data.compute().shape == (len(p.atoms), 8)
+
+
+def test_a_streamed_ensemble_waits_for_no_other_task(client, movie):
+    z = movie.fit_rvae(SIZE, latent_dim=1, epochs=1, seed=0, buffer_subimages=60, n_models=3)
+    assert len(z.model.models_) == 3
 
 
 def test_a_sweep_is_tasks(client, movie):

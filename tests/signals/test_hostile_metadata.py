@@ -220,6 +220,17 @@ def test_what_was_found(kind, changes):
     check(kind, changes)
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_windows_are_not_cut_from_the_frames_of_others(lazy):
+    movie = hs.signals.Signal2D(np.zeros((2, 30, 30)))
+    movie = movie.as_lazy() if lazy else movie
+    movie.set_signal_type("atom_lattice")
+    movie.set_atoms({0: [[10, 12]], 1: [[14, 15]]})
+    movie.metadata.Atoms.table.columns.column0 = np.array([1, 0])
+    with pytest.raises(ValueError, match="not sorted by frame"):
+        movie.extract_subimages(7)
+
+
 @settings(
     max_examples=100,
     deadline=None,

@@ -121,7 +121,7 @@ def test_frames_are_found_on_a_cluster_where_there_is_one(perovskite):
     from distributed import Client
 
     lazily = perovskite[0].as_lazy()
-    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None):
+    with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=":0"):
         lazily.find_atoms(separation=8, refine=False)
     assert len(lazily.atoms) == 35
 

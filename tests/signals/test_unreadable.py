@@ -45,8 +45,9 @@ def spoil(path):
         lambda s: s.refine_atoms(method="center_of_mass"),
         lambda s: s.measure_drift(),
         lambda s: s.extract_subimages(9).fit_rvae(1, epochs=1),
+        lambda s: s.extract_subimages(9).fit_rvae(1, epochs=1, buffer_subimages=40),
     ],
-    ids=["find", "refine", "drift", "fit"],
+    ids=["find", "refine", "drift", "fit", "stream"],
 )
 def test_the_frames_are_named_and_the_table_stays(damaged, call):
     before = damaged.atoms

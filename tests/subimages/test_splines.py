@@ -31,6 +31,13 @@ def test_windows_are_scipys_within_the_image_and_beyond(order, size):
     np.testing.assert_allclose(windows, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("place", [2.0**63 - 1024, -(2.0**63)])
+def test_a_place_out_of_all_reach_reads_nothing_beyond_the_image(place):
+    spline = coefficients(np.ones((30, 44)), 1)
+    windows = sample(spline, np.array([[place, place]]), 2049, 1)
+    np.testing.assert_array_equal(windows, 1)
+
+
 def test_an_image_is_left_as_it_was():
     image = np.random.default_rng(0).random((9, 11))
     before = image.copy()

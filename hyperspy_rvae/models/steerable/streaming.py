@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from hyperspy_rvae.models.blocks import Streamed
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 from hyperspy_rvae.models.steerable.training import Draws, Samples, weights
+from hyperspy_rvae.models.threads import at_a_task
 
 
 class Stream:
@@ -40,6 +41,7 @@ class Stream:
         self.coming: list[int] = []
         self.loading: Future[tuple[Tensor, Tensor]] | None = None
         self.thread = ThreadPoolExecutor(1)
+        self.scheduler = "synchronous" if at_a_task() else None  # tasks would wait for this one
 
     def __len__(self) -> int:
         return len(self.X) - len(self.left_out)
@@ -89,7 +91,8 @@ class Stream:
         return self.loading
 
     def _load(self, blocks: list[int]) -> tuple[Tensor, Tensor]:
-        windows = np.concatenate(dask.compute(*(self.X.blocks[block] for block in blocks)))
+        parts = [self.X.blocks[block] for block in blocks]
+        windows = np.concatenate(dask.compute(*parts, scheduler=self.scheduler))
         rows = np.concatenate([np.arange(*self.ends[block : block + 2]) for block in blocks])
         kept = ~np.isin(rows, self.left_out)
         return torch.from_numpy(rows[kept]), self.prepare(windows[kept])
