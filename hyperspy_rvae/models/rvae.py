@@ -99,8 +99,8 @@ class RVAE(FittedModel):
         Names of the latents in the order of the columns: "angle" (radians, counter-clockwise as
         displayed, in (-pi, pi]; a subimage turned by +a has an angle greater by a), "shift_x" and
         "shift_y" (pixels, right and down: the content's displacement from the window's centre),
-        "scale" (a factor; 1 is the mean of the training set), "z1", "z2", ...; with
-        ``discrete_classes`` then "class", an index into ``classes_``, and "class_probability". The
+        "scale" (a factor; 1 is the mean of the training set, of the spatial decoder only nearly),
+        "z1", "z2", ...; with ``discrete_classes`` then "class", an index into ``classes_``, and "class_probability". The
         origin of the angle is the model's own: each content is turned to overlap the most with the
         one most like it, which is a mere convention where they share nothing; under
         ``rotation_prior`` it is the prior's zero. The origin of the shift is each motif's own, and
