@@ -39,8 +39,8 @@ class RVAE(FittedModel):
         three convolutions before them. On CUDA these need not repeat to the last digit.
     discrete_classes
         How many classes stand beside the content latents, for environments of so many kinds; 0
-        for none. They are found, or learned from labels of some subimages [6]_, and need the
-        steerable decoder.
+        for none. They are found, or learned from labels of some subimages [6]_. For the steerable
+        decoder, a single model, and subimages that fit into memory.
     rotation_prior
         Standard deviation in radians, up to pi, of angles that are normal about 0, wrapped around
         the circle: for crystals that are nearly aligned, of whose symmetric motifs it then tells
@@ -99,8 +99,8 @@ class RVAE(FittedModel):
         Names of the latents in the order of the columns: "angle" (radians, counter-clockwise as
         displayed, in (-pi, pi]; a subimage turned by +a has an angle greater by a), "shift_x" and
         "shift_y" (pixels, right and down: the content's displacement from the window's centre),
-        "scale" (a factor; 1 is the mean of the training set), "z1", "z2", ...; with
-        ``discrete_classes`` then "class", an index into ``classes_``, and "class_probability". The
+        "scale" (a factor; 1 is the mean of the training set, of the spatial decoder only nearly),
+        "z1", "z2", ...; with ``discrete_classes`` then "class", an index into ``classes_``, and "class_probability". The
         origin of the angle is the model's own: each content is turned to overlap the most with the
         one most like it, which is a mere convention where they share nothing; under
         ``rotation_prior`` it is the prior's zero. The origin of the shift is each motif's own, and
@@ -128,7 +128,6 @@ class RVAE(FittedModel):
     .. [3] Zhao, Singer, J. Opt. Soc. Am. A 30, 871 (2013).
     .. [4] Burgess, Higgins, Pal, Matthey, Watters, Desjardins, Lerchner, arXiv:1804.03599 (2018).
     .. [5] Kingma, Salimans, Jozefowicz, Chen, Sutskever, Welling, NeurIPS 2016, arXiv:1606.04934.
-
     .. [6] Kingma, Rezende, Mohamed, Welling, NeurIPS 2014, arXiv:1406.5298.
 
     Examples
@@ -229,7 +228,8 @@ class RVAE(FittedModel):
         Raises
         ------
         ValueError
-            If subimages or parameters are impossible, or `checkpoint` is of another training.
+            If subimages or parameters are impossible, or `checkpoint` is of another training, or
+            asked for with classes but no labels.
         """
         checks.check_parameters(self.get_params(deep=False))
         if callback is not None and not callable(callback):

@@ -53,13 +53,17 @@ def condition_of(subimages: AtomSubimages, condition: Any) -> Any:
 
 
 def labels_of(subimages: AtomSubimages, labels: Any) -> Any:
-    """Labels of some of the subimages: a column of the table by its name, or an array."""
+    """Labels of some of the subimages: a column of the table by its name, or an array.
+
+    What is no column of the table yet is called "label", if it has no name of its own.
+    """
     if isinstance(labels, str):
         return _column(subimages, labels, "labels")
     if labels is None or isinstance(labels, da.Array):
         return labels
     if isinstance(labels, pd.Series):
-        return _in_order(subimages, labels)
+        labels = _in_order(subimages, labels)
+        return labels if _names_itself(subimages, labels) else labels.rename(LABELS)
     return pd.Series(labels, name=LABELS)
 
 

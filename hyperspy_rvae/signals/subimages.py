@@ -65,11 +65,13 @@ class AtomSubimages(Signal2D):
             column of the table, such as "sublattice", or a list of names of columns of numbers;
             or an array, row for row with the atom axis. Text and integers are labels, floats are
             continuous values. An array becomes the column ``condition`` of the latents' table; a
-            dask array is computed block by block and is not kept.
+            dask array is computed block by block and is not kept. A pandas object whose index has
+            the ids of all these atoms is taken by them.
         labels
             Classes of some of the atoms, of which those of the others are learned: the name of a
             column of the table, or an array, row for row with the atom axis, which becomes the
-            column ``label``. Empty text, NaN or, among integers, -1 is no label. The latents then
+            column ``label``. There are at least two; empty text, NaN or, among integers, -1 is
+            none. The latents then
             have the columns ``class`` and ``class_probability``. Without labels, give
             ``discrete_classes=n`` to find n classes.
         max_subimages
@@ -98,7 +100,7 @@ class AtomSubimages(Signal2D):
         ValueError
             If there are fewer than ten subimages, pixels are not finite, a parameter is
             impossible, the condition is missing for an atom or the same for all, or `checkpoint`
-            is of another training.
+            is of another training, or asked for with classes but no labels.
         """
         parameters = {"latent_dim": latent_dim, "seed": seed, **parameters}
         told = condition, labels

@@ -87,7 +87,8 @@ def test_motifs_with_nothing_else_to_say():
 
 
 @pytest.mark.parametrize(
-    "invariances", [(), ("rotation",), ("translation",), ("translation", "rotation")]
+    "invariances",
+    [(), ("rotation",), ("translation",), ("translation", "rotation"), ("rotation", "scale")],
 )
 @pytest.mark.parametrize(
     "condition",

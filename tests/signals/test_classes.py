@@ -7,6 +7,7 @@ import pytest
 from matplotlib.axes import Axes
 
 from hyperspy_rvae.data import polar_perovskite
+from hyperspy_rvae.models.blocks import draw
 from hyperspy_rvae.signals import AtomLatents, LazyAtomLatents
 
 OPTIONS = {"latent_dim": 2, "epochs": 2, "seed": 0}
@@ -19,7 +20,6 @@ def subimages(lazy):
     table = truth.drop(columns=["u", "v"])
     table["site"] = np.where(np.arange(len(table)) % 3, "", table["sublattice"])
     table["none"] = ""
-    table["rare"] = np.r_[["a", "b"] * (len(table) // 2 - 1), "c", "c"]
     image.set_atoms(table)
     return (image.as_lazy() if lazy else image).extract_subimages(11)
 
@@ -51,6 +51,11 @@ def test_labels_go_by_the_atoms_ids(subimages):
     z = subimages.fit_rvae(labels="site", **OPTIONS)
     again = subimages.fit_rvae(labels=site.sample(frac=1, random_state=0), **OPTIONS)
     np.testing.assert_array_equal(np.asarray(again.data), np.asarray(z.data))
+    some = subimages.atoms["sublattice"].where(site != "", None)
+    again = subimages.fit_rvae(labels=some, **OPTIONS)
+    np.testing.assert_array_equal(np.asarray(again.data), np.asarray(z.data))
+    assert list(again.atoms["label"].replace("", None)) == list(some)
+    assert again.atoms["sublattice"].equals(subimages.atoms["sublattice"])
 
 
 def test_classes_without_labels(subimages):
@@ -83,10 +88,6 @@ def test_files_keep_the_classes(subimages, tmp_path, extension, told):
             {"labels": "site", "discrete_classes": 3},
             "labels has 2 labels, 'A', 'B', and discrete_classes is 3",
         ),
-        (
-            {"labels": "rare", "max_subimages": 10},
-            "of those to learn from, labels has 2 .* raise max_subimages",
-        ),
         ({"discrete_classes": 2, "decoder": "spatial"}, "needs decoder='steerable'"),
     ],
 )
@@ -96,6 +97,15 @@ def test_impossible_labels_are_refused_before_any_window_is_cut(
     monkeypatch.setattr("hyperspy_rvae.subimages.stack.cut_windows", None)
     with pytest.raises(ValueError, match=message):
         subimages.fit_rvae(**arguments, **OPTIONS)
+
+
+def test_a_share_without_a_label_is_refused_before_training(subimages):
+    count = len(subimages.data)
+    drawn = draw(np.arange(count), 12, seed=0)
+    rare = np.where(np.arange(count) % 2, "odd", "even")
+    rare[np.setdiff1d(np.arange(count), drawn)[0]] = "rare"
+    with pytest.raises(ValueError, match=r"those to learn from, labels has 2 .* max_subimages"):
+        subimages.fit_rvae(labels=rare, max_subimages=12, **OPTIONS)
 
 
 def test_plots_show_the_classes_by_name(subimages):
