@@ -100,11 +100,11 @@ class RVAE(FittedModel):
         displayed, in (-pi, pi]; a subimage turned by +a has an angle greater by a), "shift_x" and
         "shift_y" (pixels, right and down: the content's displacement from the window's centre),
         "scale" (a factor; 1 is the mean of the training set, of the spatial decoder only nearly),
-        "z1", "z2", ...; with ``discrete_classes`` then "class", an index into ``classes_``, and "class_probability". The
-        origin of the angle is the model's own: each content is turned to overlap the most with the
-        one most like it, which is a mere convention where they share nothing; under
-        ``rotation_prior`` it is the prior's zero. The origin of the shift is each motif's own, and
-        under ``translation_prior`` the mean of each motif's shifts.
+        "z1", "z2", ...; with ``discrete_classes`` then "class", an index into ``classes_``, and
+        "class_probability". The origin of the angle is the model's own: each content is turned to
+        overlap the most with the one most like it, which is a mere convention where they share
+        nothing; under ``rotation_prior`` it is the prior's zero. The origin of the shift is each
+        motif's own, and under ``translation_prior`` the mean of each motif's shifts.
     history_
         One dict per epoch: ``loss``, ``reconstruction`` and ``divergence`` (nats per subimage on
         the input's scale), ``noise_variance``, and ``validation_loss`` where some are held out.
