@@ -61,7 +61,10 @@ def share(work: Callable[[_Task], None], tasks: list[_Task]) -> None:
             for task in tasks:
                 work(task)
             return
-        with ThreadPoolExecutor(min(allowed, len(tasks))) as pool:
+        # OpenMP asks each thread for its own number.
+        with ThreadPoolExecutor(
+            min(allowed, len(tasks)), initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool:
             list(pool.map(work, tasks))
 
 
