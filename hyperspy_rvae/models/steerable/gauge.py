@@ -7,8 +7,8 @@ as it can with the one most like it: from coefficients b and c, turned by phi,
     o(phi) = Re sum_d conj(b_d) c_d exp(-i m_d phi) / |b| |c|,   m_d > 0,
 
 and the largest overlaps form a tree along which the turns add up. Content that is the same but for
-its surroundings, or that shares a mirror axis or the lattice's direction, so gets the same origin;
-where nothing is shared, the origin is still the same in every training, but a convention.
+its surroundings so gets the same origin; between motifs that share less, a direction of the lattice
+or nothing, the origin is a convention.
 """
 
 from __future__ import annotations
