@@ -12,7 +12,7 @@ import pandas as pd
 from hyperspy_rvae.lattice.drift import next_drift
 from hyperspy_rvae.lattice.routes import check_frame
 from hyperspy_rvae.lattice.scale import column_sizes
-from hyperspy_rvae.lattice.table import as_table, nearest_distance
+from hyperspy_rvae.lattice.table import AT_ONCE, as_table, nearest_distance
 from hyperspy_rvae.lattice.tracks import followed_shares, link_tracks
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.checks import check_image, check_number, frame_count, movie_of
@@ -108,7 +108,7 @@ def track_atoms(
     """
     check_image(image)
     _check_movie(image)
-    table = image.atoms
+    table = record.current_table(image, copy=False)
     if table.empty:
         raise ValueError("no atom lies in this part of the movie, so there is nothing to follow.")
     if isinstance(memory, bool) or not isinstance(memory, (int, np.integer)) or memory < 0:
@@ -119,9 +119,11 @@ def track_atoms(
     hop = _distance(hop, "hop", _HOP * spacing)
     shifts = _drift(image, drift, show_progressbar)
     _check_steps(shifts * aspect, spacing)
-    table = table.assign(**dict(zip(DRIFT, shifts[table["frame"]].T, strict=True)))
-    places = (table[["x", "y"]].to_numpy() - table[DRIFT].to_numpy()) * aspect
-    ends = np.searchsorted(table["frame"], np.arange(1, frame_count(image)))
+    frame = table["frame"].to_numpy()
+    places = table[["x", "y"]].to_numpy()
+    for rows in (slice(first, first + AT_ONCE) for first in range(0, len(places), AT_ONCE)):
+        places[rows] = (places[rows] - shifts[frame[rows]]) * aspect
+    ends = np.searchsorted(frame, np.arange(1, frame_count(image)))
     tracks = link_tracks(
         np.split(places, ends),
         reach,
@@ -129,8 +131,10 @@ def track_atoms(
         int(memory),
         show_progress=wants_progress(show_progressbar),
     )
+    del places
     _check_followed(followed_shares(tracks), reach)
-    record.write_table(image, table.assign(track=np.concatenate(tracks)))
+    drift = {name: shifts[frame, k] for k, name in enumerate(DRIFT)}
+    record.write_table(image, table.assign(**drift, track=np.concatenate(tracks)))
 
 
 def seed_atoms(

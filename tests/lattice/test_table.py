@@ -4,13 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hyperspy_rvae.lattice.packing import pack, unpack
 from hyperspy_rvae.lattice.table import (
     as_table,
     nearest_distance,
-    pack,
     replace_sublattice,
     select_sublattice,
-    unpack,
 )
 
 SHAPE = (40, 60)
