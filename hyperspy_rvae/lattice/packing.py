@@ -54,10 +54,10 @@ def join(parts: list[dict[str, Any]]) -> pd.DataFrame:
     for name in dict.fromkeys(name for part, _ in some for name in part if name != "frame"):
         pieces = [part.pop(name, np.full(length, np.nan)) for part, length in some]
         if all(isinstance(piece, np.ndarray) for piece in pieces):
-            columns[name] = _column(np.concatenate(pieces))
+            columns[name] = np.asarray(_column(np.concatenate(pieces)))
         else:
             columns[name] = pd.concat([pd.Series(piece) for piece in pieces], ignore_index=True)
-    columns["frame"] = _column(np.repeat(np.arange(len(parts)), lengths))
+    columns["frame"] = np.asarray(_column(np.repeat(np.arange(len(parts)), lengths)))
     return pd.DataFrame(columns, copy=False)
 
 
