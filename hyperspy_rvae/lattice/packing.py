@@ -8,57 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hyperspy_rvae.lattice.columns import as_column
 from hyperspy_rvae.lattice.table import AT_ONCE, REQUIRED, check_numbers
 
 MOST_ATOMS = 2**27  # a gigabyte a column
 MOST_COLUMNS = 1000
 MOST_BYTES = 2**34  # of all columns together
-
-
-class Column(np.ndarray):
-    """A read-only array that deep copies share, so that slicing a signal copies no table."""
-
-    def __deepcopy__(self, memo: dict[int, Any] | None) -> Column:
-        return self
-
-
-def take_apart(table: pd.DataFrame) -> dict[str, Any]:
-    """Copy the columns of a table, each into memory of its own."""
-    return {
-        name: table[name].to_numpy(copy=True)
-        if isinstance(table[name].dtype, np.dtype)
-        else table[name].array.copy()
-        for name in table
-    }
-
-
-def join(parts: list[dict[str, Any]]) -> pd.DataFrame:
-    """Put the tables of all frames together, which may lack columns.
-
-    The parts are emptied column by column, so that no more than one of these is there twice; and
-    :func:`pack` takes those of numbers as they are.
-
-    Parameters
-    ----------
-    parts
-        What :func:`take_apart` gives, frame after frame. They are let go of.
-
-    Returns
-    -------
-    table
-        With a column ``frame``, index 0 to n - 1; NaN where a part has no such column.
-    """
-    lengths = [len(next(iter(part.values()))) for part in parts]
-    some = [pair for pair in zip(parts, lengths, strict=True) if pair[1]] or [(parts[0], 0)]
-    columns: dict[str, Any] = {}
-    for name in dict.fromkeys(name for part, _ in some for name in part if name != "frame"):
-        pieces = [part.pop(name, np.full(length, np.nan)) for part, length in some]
-        if all(isinstance(piece, np.ndarray) for piece in pieces):
-            columns[name] = np.asarray(_column(np.concatenate(pieces)))
-        else:
-            columns[name] = pd.concat([pd.Series(piece) for piece in pieces], ignore_index=True)
-    columns["frame"] = np.asarray(_column(np.repeat(np.arange(len(parts)), lengths)))
-    return pd.DataFrame(columns, copy=False)
 
 
 def pack(table: pd.DataFrame) -> dict[str, Any]:
@@ -72,17 +27,17 @@ def pack(table: pd.DataFrame) -> dict[str, Any]:
     for place, name in enumerate(table):
         values, key = table[name], f"column{place}"
         if pd.api.types.is_numeric_dtype(values):
-            columns[key] = _column(_plain_numbers(values))
+            columns[key] = as_column(_plain_numbers(values))
         else:
             codes, labels[key] = _coded(values)
-            columns[key] = _column(codes)
+            columns[key] = as_column(codes)
     record: dict[str, Any] = {
         "names": [str(name) for name in table],
         "columns": columns,
         "labels": labels,
     }
     if not table.index.equals(pd.RangeIndex(len(table))):
-        record["ids"] = _column(table.index.to_numpy().astype(np.int64))
+        record["ids"] = as_column(table.index.to_numpy().astype(np.int64))
     return record
 
 
@@ -200,17 +155,3 @@ def _ids(stored: Any) -> np.ndarray:
     if not ascending and (ids.dtype.kind not in "iu" or not pd.Index(ids).is_unique):
         raise ValueError("its ids are not whole numbers, each there once")
     return ids
-
-
-def _column(values: np.ndarray) -> np.ndarray:
-    """Give a column that deep copies share; what is all of one already is not copied either."""
-    owner = values
-    while isinstance(owner.base, np.ndarray):
-        owner = owner.base
-    same = (owner.dtype, owner.shape, owner.strides) == (values.dtype, values.shape, values.strides)
-    if isinstance(owner, Column) and same:
-        return owner
-    column = Column(values.shape, values.dtype)
-    column[...] = values
-    column.flags.writeable = False
-    return column

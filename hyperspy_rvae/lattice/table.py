@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
+from hyperspy_rvae.lattice.columns import join, take_apart
+
 REQUIRED = ("frame", "x", "y", "sublattice")
 CLOSEST_PX = 1e-3
 MOST_FRAMES = 2**53  # beyond, not every whole number is a float
@@ -128,11 +130,9 @@ def replace_sublattice(
     """Replace one sublattice's rows by `found`; ids start anew from 0."""
     found = found.assign(sublattice=sublattice)
     kept = [] if table is None else [table[table["sublattice"] != sublattice]]
-    kept = [rows for rows in kept if len(rows)]
-    merged = pd.concat([*kept, found], ignore_index=True) if kept else found
-    if merged["frame"].is_monotonic_increasing:
-        return merged
-    return merged.sort_values("frame", kind="stable", ignore_index=True)
+    parts = [rows for rows in (*kept, found) if len(rows)] or [found]
+    frame = np.concatenate([rows["frame"] for rows in parts])
+    return join([take_apart(rows, copy=False) for rows in parts], frame)
 
 
 def rows_by_frame(frame: np.ndarray) -> Iterator[tuple[int, slice | np.ndarray]]:

@@ -56,7 +56,8 @@ def find(
     )
     _warn_of_empty_frames(movie, found, (scale, contrast, method, False))
     _warn_of_failures(found)
-    store(image, replace_sublattice(before, sublattice, found))
+    found = replace_sublattice(before, sublattice, found)
+    store(image, found)
 
 
 def _first_scale(movie: np.ndarray | da.Array, contrast: Contrast) -> Scale:

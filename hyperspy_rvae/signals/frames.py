@@ -11,7 +11,7 @@ import hyperspy.api as hs
 import numpy as np
 import pandas as pd
 
-from hyperspy_rvae.lattice.packing import join, take_apart
+from hyperspy_rvae.lattice.columns import join, take_apart
 from hyperspy_rvae.signals.computing import chosen, compute, one_thread
 from hyperspy_rvae.signals.reading import naming_frames, read_frame, unreadable
 
@@ -47,7 +47,9 @@ def each_frame(
     ]
     show = len(movie) > 1 and wants_progress(show_progressbar)
     with naming_frames(movie):
-        return join(list(compute(tasks, show=show, scheduler="synchronous")))
+        tables = list(compute(tasks, show=show, scheduler="synchronous"))
+    lengths = [len(next(iter(table.values()))) for table in tables]
+    return join(tables, np.repeat(np.arange(len(tables)), lengths))
 
 
 def single_frames(movie: np.ndarray | da.Array) -> Iterator[Any]:

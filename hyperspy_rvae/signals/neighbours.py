@@ -262,7 +262,7 @@ def neighbours(
         far = np.hypot(*found[:, -1].T)
         complete[rows] = np.isfinite(far) & (far <= depth[rows])
         vectors[rows] = found / aspect * factors
-        ids[rows] = np.where(index >= 0, names[index], -1)
+        ids[rows] = np.where(index >= 0, np.asarray(names)[index], -1)
     return Neighbours(
         atoms.assign(coordination=count),
         ids,
@@ -274,23 +274,23 @@ def neighbours(
     )
 
 
-Pair = tuple[np.ndarray, np.ndarray, np.ndarray, slice | np.ndarray, np.ndarray]
+Pair = tuple[np.ndarray, np.ndarray, np.ndarray, slice | np.ndarray, pd.Index]
 
 
 def _by_frame(atoms: pd.DataFrame, others: pd.DataFrame, aspect: np.ndarray) -> list[Pair]:
     """Atoms and others of each frame, which of the others an atom is, its row, the others' ids."""
     around = dict(rows_by_frame(others["frame"].to_numpy()))
-    ids, xy = others.index.to_numpy(), others[["x", "y"]].to_numpy() * aspect
+    xy = others[["x", "y"]].to_numpy() * aspect
     same = atoms.index.equals(others.index)
     places = xy if same else atoms[["x", "y"]].to_numpy() * aspect
     pairs = []
     for frame, rows in rows_by_frame(atoms["frame"].to_numpy()):
         there = around.get(frame, slice(0, 0))
-        names = ids[there]
+        names = others.index[there]
         if same:
             own = np.arange(len(names), dtype=np.int32)
         else:
-            own = pd.Index(names).get_indexer(atoms.index[rows]).astype(np.int32)
+            own = names.get_indexer(atoms.index[rows]).astype(np.int32)
         pairs.append((places[rows], xy[there], own, rows, names))
     return pairs
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from hyperspy_rvae.lattice.columns import join, take_apart
 from hyperspy_rvae.lattice.drift import next_drift
 from hyperspy_rvae.lattice.routes import check_frame
 from hyperspy_rvae.lattice.scale import column_sizes
@@ -179,16 +180,21 @@ def seed_atoms(
         raise ValueError(f"frame must be one of 0 to {frames - 1}, got {frame!r}.")
     here = _reference(image, reference, frame, shape)
     shifts = _drift(image, drift, show_progressbar)
-    atoms = here.assign(track=np.arange(len(here)))
-    seeds = pd.concat([atoms.assign(frame=number) for number in range(frames)], ignore_index=True)
-    moved = shifts[seeds["frame"]]
-    places = seeds[["x", "y"]].to_numpy() + moved - shifts[frame]
-    seeds[["x", "y"]], seeds[DRIFT] = places, moved
-    inside = (places >= -0.5) & (places < np.array(shape[::-1]) - 0.5)
-    seeds = seeds[inside.all(1)]
-    if seeds.empty:
+    number = np.repeat(np.arange(frames, dtype=np.int32), len(here))
+    rows = np.tile(np.arange(len(here), dtype=np.int32), frames)
+    kept = np.ones(len(rows), dtype=bool)
+    for name, drifts, size in zip("xy", (shifts - shifts[frame]).T, shape[::-1], strict=True):
+        places = here[name].to_numpy()[rows] + drifts[number]
+        kept &= (places >= -0.5) & (places < size - 0.5)
+    if not kept.any():
         raise ValueError("no seed is left on the image after the drift; check its signs and units.")
-    record.write_table(image, as_table(seeds, frames, shape))
+    number, rows = number[kept], rows[kept]
+    seeds = {name: values.take(rows) for name, values in take_apart(here, copy=False).items()}
+    for name, drift, drifts in zip("xy", DRIFT, shifts.T, strict=True):
+        seeds[name] = seeds[name] + (drifts - drifts[frame])[number]
+        seeds[drift] = drifts[number]
+    seeds["track"] = rows
+    record.write_table(image, as_table(join([seeds], number), frames, shape))
 
 
 def plot_tracks(

@@ -71,9 +71,9 @@ def fitted(frame: np.ndarray, columns: Any, *_: Any) -> Any:
 
 
 def found(frame: np.ndarray, *_: Any) -> Any:
-    """Stand in for a search."""
-    table = crystal(1)
-    return fitted(frame, table.loc[table["frame"] == 0, ["x", "y"]])
+    """Stand in for a search, which finds the atoms of one sublattice."""
+    table = crystal(1).query("frame == 0 and sublattice == 'A'")
+    return fitted(frame, table[["x", "y"]])
 
 
 def refine(s: Any) -> None:
@@ -209,7 +209,8 @@ def main() -> None:
         return
     for name in given.only:
         line = apart(name, given.atoms)
-        print(f"{name:28s} stays {line['stays']:5.0f}  peak {line['peak']:5.0f} bytes an atom")
+        bytes_an_atom = f"stays {line['stays']:5.0f}  peak {line['peak']:5.0f} bytes an atom"
+        print(f"{name:28s} {bytes_an_atom}", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hyperspy_rvae.lattice.packing import join, pack, take_apart, unpack
+from hyperspy_rvae.lattice.packing import pack, unpack
 from hyperspy_rvae.lattice.table import as_table
 
 SHAPE = (40, 60)
@@ -108,15 +108,3 @@ def test_a_changed_copy_leaves_the_record_alone():
     table["y"] += 1
     assert record["columns"]["column1"].tolist() == [1.0, 2.5, 59.4]
     assert record["columns"]["column2"].tolist() == [3.0, 4.0, 39.0]
-
-
-def test_frames_are_joined_as_pandas_does():
-    fitted = pd.DataFrame({"x": [1.0, 2.0], "sigma": [0.5, 0.7], "sublattice": ["A", "B"]})
-    frames = [fitted, fitted[:0], fitted.drop(columns="sigma") + fitted.drop(columns="sigma")]
-    joined = join([take_apart(table) for table in frames])
-    numbered = [table.assign(frame=number) for number, table in enumerate(frames)]
-    expected = pd.concat([table for table in numbered if len(table)], ignore_index=True)
-    pd.testing.assert_frame_equal(joined, expected, check_dtype=False)
-    assert joined["sigma"].isna().tolist() == [False, False, True, True]
-    none = join([take_apart(fitted[:0]), take_apart(fitted[:0])])
-    assert len(none) == 0 and {"x", "frame"} <= set(none)
