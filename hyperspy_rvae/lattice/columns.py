@@ -36,38 +36,51 @@ def take_apart(table: pd.DataFrame, *, copy: bool = True) -> dict[str, Any]:
     return {name: column.copy() for name, column in columns.items()} if copy else columns
 
 
-def join(parts: list[dict[str, Any]], frame: np.ndarray) -> pd.DataFrame:
-    """Put tables together that may lack columns, by frame.
+def gather(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Put tables under one another that may lack columns; NaN stands where a part has none.
 
-    The parts are emptied column by column, so that no more than one of these is there twice; and
-    what is joined is packed as it is.
+    The parts are emptied column by column, so that no more than one of these is there twice.
 
     Parameters
     ----------
     parts
         Columns by name, as :func:`take_apart` gives. They are let go of.
+    """
+    lengths = [len(next(iter(part.values()))) for part in parts]
+    some = [pair for pair in zip(parts, lengths, strict=True) if pair[1]] or [(parts[0], 0)]
+    columns: dict[str, Any] = {}
+    for name in dict.fromkeys(name for part, _ in some for name in part):
+        pieces = [part.pop(name, np.full(length, np.nan)) for part, length in some]
+        if all(isinstance(piece, np.ndarray) for piece in pieces):
+            columns[name] = as_column(np.concatenate(pieces))
+        else:
+            columns[name] = pd.concat([pd.Series(piece) for piece in pieces]).array
+    return columns
+
+
+def join(parts: list[dict[str, Any]], frame: np.ndarray) -> pd.DataFrame:
+    """Put tables together by frame; as :func:`gather`, and what is joined is packed as it is.
+
+    Parameters
+    ----------
+    parts
+        Columns by name. They are let go of.
     frame
         Of each row, one part after the other.
 
     Returns
     -------
     table
-        Sorted by `frame`, a column of it; index 0 to n - 1. NaN where a part has no such column.
+        Sorted by `frame`, a column of it; index 0 to n - 1.
     """
-    lengths = [len(next(iter(part.values()))) for part in parts]
-    some = [pair for pair in zip(parts, lengths, strict=True) if pair[1]] or [(parts[0], 0)]
-    order = None if (frame[1:] >= frame[:-1]).all() else np.argsort(frame, kind="stable")
-    columns: dict[str, Any] = {}
-    for name in dict.fromkeys(name for part, _ in some for name in part if name != "frame"):
-        pieces = [part.pop(name, np.full(length, np.nan)) for part, length in some]
-        columns[name] = _sorted(pieces, order)
-    columns["frame"] = _sorted([frame], order)
-    return pd.DataFrame(columns, copy=False)
-
-
-def _sorted(pieces: list[Any], order: np.ndarray | None) -> Any:
-    if not all(isinstance(piece, np.ndarray) for piece in pieces):
-        whole = pd.concat([pd.Series(piece) for piece in pieces], ignore_index=True).array
-        return whole if order is None else whole.take(order)
-    whole = np.concatenate(pieces)
-    return np.asarray(as_column(whole if order is None else whole[order]))
+    columns = gather(parts) | {"frame": as_column(frame)}
+    if (frame[1:] < frame[:-1]).any():
+        order = np.argsort(frame, kind="stable")
+        for name, column in columns.items():
+            there = column.take(order)
+            columns[name] = as_column(there) if isinstance(there, np.ndarray) else there
+    plain = {
+        name: np.asarray(column) if isinstance(column, np.ndarray) else column
+        for name, column in columns.items()
+    }
+    return pd.DataFrame(plain, copy=False)

@@ -11,12 +11,15 @@ import hyperspy.api as hs
 import numpy as np
 import pandas as pd
 
-from hyperspy_rvae.lattice.columns import join, take_apart
+from hyperspy_rvae.lattice.columns import gather, join, take_apart
 from hyperspy_rvae.signals.computing import chosen, compute, one_thread
 from hyperspy_rvae.signals.reading import naming_frames, read_frame, unreadable
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
+
+
+TOGETHER = 64  # tables of frames, whose columns then are large enough to be freed one by one
 
 
 def each_frame(
@@ -45,11 +48,17 @@ def each_frame(
         dask.delayed(_named)(function, frame, number, given, chosen())
         for number, (frame, given) in enumerate(zip(single_frames(movie), arguments, strict=True))
     ]
+    groups = [
+        dask.delayed(_gathered)(tasks[first : first + TOGETHER])
+        for first in range(0, len(tasks), TOGETHER)
+    ]
     show = len(movie) > 1 and wants_progress(show_progressbar)
     with naming_frames(movie):
-        tables = list(compute(tasks, show=show, scheduler="synchronous"))
-    lengths = [len(next(iter(table.values()))) for table in tables]
-    return join(tables, np.repeat(np.arange(len(tables)), lengths))
+        found = compute(groups, show=show, scheduler="synchronous")
+    lengths = np.concatenate([numbers for _, numbers in found])
+    tables = [table for table, _ in found]
+    del found
+    return join(tables, np.repeat(np.arange(len(lengths)), lengths))
 
 
 def single_frames(movie: np.ndarray | da.Array) -> Iterator[Any]:
@@ -164,6 +173,11 @@ def _named(
         return take_apart(table)
     except ValueError as error:
         raise ValueError(f"frame {number}: {error}") from error
+
+
+def _gathered(tables: list[dict[str, Any]]) -> tuple[dict[str, Any], list[int]]:
+    lengths = [len(next(iter(table.values()))) for table in tables]
+    return gather(tables), lengths
 
 
 def _folded(

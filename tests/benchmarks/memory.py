@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 SIZE, SPACING = 512, 14.0
+ALONE = ", one sublattice"  # of which all atoms are then
 FITTED = {
     **dict.fromkeys(("sigma_x", "sigma_y", "rotation", "x_std", "y_std"), np.float32(1)),
     **dict.fromkeys(("tail_1", "tail_2"), np.float32(0)),
@@ -131,6 +132,10 @@ IMAGE: dict[str, Callable[[Any], Any]] = {
     "rings": lambda s: s.rings("A"),
     "extract_subimages": lambda s: s.extract_subimages(9),
     "extract and encode": encode,
+    f"displacement_map(lattice){ALONE}": lambda s: s.displacement_map("A", method="lattice"),
+    f"displacement_map(time){ALONE}": lambda s: s.displacement_map("A", method="time"),
+    f"strain_map{ALONE}": lambda s: s.strain_map(),
+    f"find_atoms{ALONE}": find,
 }
 VECTORS: dict[str, Callable[[Any], Any]] = {
     "to_dataframe": lambda d: d.to_dataframe(),
@@ -159,9 +164,10 @@ def measure(name: str, atoms: int) -> dict[str, float]:
     """Call one method, and say what it takes an atom."""
     import hyperspy_rvae.models  # noqa: F401  whose size is none of the atoms'
 
-    warm = movie(crystal(4000))
-    table = crystal(atoms)
-    count = len(table)
+    few, table = crystal(4000), crystal(atoms)
+    if name.endswith(ALONE):
+        few["sublattice"] = table["sublattice"] = "A"
+    warm, count = movie(few), len(table)
     s = movie(table)
     if name == "set_atoms":
         subject, call = s, lambda s: s.set_atoms(table)
@@ -172,7 +178,7 @@ def measure(name: str, atoms: int) -> dict[str, float]:
         s.set_atoms(table)
         subject, call = vectors(s), VECTORS[name]
         del s
-    warm.set_atoms(crystal(4000))
+    warm.set_atoms(few)
     call(vectors(warm) if name in VECTORS else warm) if name != "set_atoms" else None
     if name != "set_atoms":
         del table
