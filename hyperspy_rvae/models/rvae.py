@@ -212,7 +212,7 @@ class RVAE(FittedModel):
         y
             Ignored without ``discrete_classes``. With them, labels ``(n,)`` of some subimages, text
             or integers, one for each class; None, NaN, "" or, among integers, -1 where there is
-            none. Not given, classes are found.
+            none. A few of each class do. Not given, classes are found.
         condition
             What is known of each subimage and given to encoder and decoder, so that the content
             latents need not say it: labels ``(n,)``, text or integers; or continuous values,
@@ -246,7 +246,7 @@ class RVAE(FittedModel):
             inference.measure_spread(network, task.pixels, task.context, task.device)
         if task.labels is not None and self.epochs is None:
             right = inference.agreement(networks[0], task.labels, task.pixels, task.context)
-            fitting.doubt_classes(right, task.space.content)
+            fitting.doubt_classes(right)
         history = ensemble.histories([history for _, history in found])
         others = ensemble.compare(networks, task, seed)
         self._adopt(networks[0], others, task.learned(seed, history))
