@@ -40,7 +40,7 @@ class RVAE(FittedModel):
     discrete_classes
         How many classes stand beside the content latents, for environments of so many kinds; 0
         for none. They are found, or learned from labels of some subimages [6]_. For the steerable
-        decoder, a single model, and subimages that fit into memory.
+        decoder and subimages that fit into memory.
     rotation_prior
         Standard deviation in radians, up to pi, of angles that are normal about 0, wrapped around
         the circle: for crystals that are nearly aligned, of whose symmetric motifs it then tells

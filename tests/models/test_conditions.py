@@ -72,6 +72,22 @@ def test_labels_leave_the_content_and_the_rest_stays(invariances):
     assert told.score(images, condition=kinds) > plain.score(images)
 
 
+def test_levelled_content_says_the_same_with_less_divergence(strained, decoder):
+    images, kinds, _ = strained
+    model = RVAE(1, decoder=decoder, epochs=20, seed=0).fit(images, condition=kinds)
+    weights = model.weights()
+    assert weights["level.log_scale"].any()
+    plain = weights | {name: 0 * weights[name] for name in ("level.location", "level.log_scale")}
+    before = RVAE.rebuild(model.configuration(), plain)
+    shown = before.reconstruct(images, condition=kinds)
+    np.testing.assert_allclose(model.reconstruct(images, condition=kinds), shown, atol=2e-3)
+    values, std = model.transform(images, True, condition=kinds)
+    for kind in np.unique(kinds):
+        square = (values[:, 3] ** 2 + std[:, 3] ** 2)[kinds == kind].mean()
+        assert square == pytest.approx(1, abs=0.1)
+    assert model.score(images, condition=kinds) > before.score(images, condition=kinds)
+
+
 def test_values_leave_the_content(strained):
     images, kinds, length = strained
     model = RVAE(1, epochs=40, seed=0).fit(images, condition=length)

@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
 from sklearn.mixture import GaussianMixture
 from torch import Generator, Tensor
 
 from hyperspy_rvae.models.divergence import kl_unit
 from hyperspy_rvae.models.labels import UNKNOWN
-from hyperspy_rvae.models.steerable.nets import SteerableNetwork, beside
+from hyperspy_rvae.models.steerable.nets import HIDDEN, SteerableNetwork, beside
 
 _STARTS = 5
 _LABELLED_AT_ONCE = 8  # in each step, beside those of the batch
@@ -140,6 +141,31 @@ class Classes:
             )
             bounds.append(joint.flatten(1).logsumexp(1) - kl_unit(mean, log_variance).sum(1))
         return torch.stack(bounds, 1).log_softmax(1)
+
+
+def matching(first: np.ndarray, other: np.ndarray, count: int) -> np.ndarray:
+    """Which class ``(count,)`` of the other model is each class of the first, by shared subimages.
+
+    Both say the class of each subimage, ``(n,)``; the classes that agree the most are matched.
+    """
+    together = np.zeros((count, count))
+    np.add.at(together, (first, other), 1)
+    return linear_sum_assignment(together, maximize=True)[1]
+
+
+@torch.no_grad()
+def reorder(network: SteerableNetwork, order: np.ndarray) -> None:
+    """Let class k of a network be the one that was ``order[k]``."""
+    chosen, content = torch.from_numpy(order), network.space.content
+    first = network.decoder[0].weight
+    for columns, start in (
+        (network.encoder.third.weight, HIDDEN),
+        (first, content),
+        (network.cells, content),
+    ):
+        columns[:, start : start + len(order)] = columns[:, start + chosen]
+    for rows in (network.level.location, network.level.log_scale):
+        rows[: len(order)] = rows[chosen]
 
 
 def cluster(content: np.ndarray, count: int, seed: int) -> np.ndarray:
