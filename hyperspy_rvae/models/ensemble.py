@@ -188,8 +188,8 @@ def _told(values: np.ndarray, context: np.ndarray, space: LatentSpace) -> np.nda
 def _match_classes(network: SteerableNetwork, first: np.ndarray, other: np.ndarray) -> None:
     if network.space.classes:
         column, count = network.space.names.index("class"), network.space.classes
-        kinds = (values[:, column].astype(int) for values in (first, other))
-        classes.reorder(network, classes.matching(*kinds, count))
+        mine, theirs = first[:, column].astype(int), other[:, column].astype(int)
+        classes.reorder(network, classes.matching(mine, theirs, count))
 
 
 def _numbered(callback: Callback | None, model: int) -> Callback | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from scipy.optimize import minimize
 from torch import Tensor, nn
 
-_STEPS = 30
 _FARTHEST = 2.0  # of a logarithm of scale
 _PRIOR = 2  # subimages that follow the prior, as which each column of the context is counted
 
@@ -45,27 +46,23 @@ class Level(nn.Module):
 
         The divergence of a posterior from a unit normal depends on its affine map by
         ``(r^2 + v) exp(-2 g) / 2 + g``, of ``r`` the distance from the location, ``v`` the
-        variance, ``g`` the log-scale. The locations follow by least squares, the log-scales, as in
-        a regression with gamma errors, by Fisher scoring; with labels for a context that gives
-        each label's mean and mean square.
+        variance, ``g`` the log-scale. The locations follow by least squares, then the log-scales,
+        of which it is a convex function; with labels for a context they are those of each label's
+        mean and mean square.
         """
-        columns = context.shape[1]
-        if not columns:
+        self.forget(torch.arange(mean.shape[1]))
+        if not context.shape[1]:
             return
-        self.location.zero_()
-        self.log_scale.zero_()
-        ones = torch.eye(columns).to(context).repeat(_PRIOR, 1)
-        context = torch.cat([context, ones]).double().cpu()
-        mean = torch.cat([mean, mean.new_zeros(len(ones), mean.shape[1])]).double().cpu()
-        square = torch.cat([log_variance.exp(), torch.ones_like(mean[: len(ones)])]).double().cpu()
-        solve = torch.linalg.pinv(context)
-        location = solve @ mean
-        square = square + (mean - context @ location).square()
-        log_scale = torch.zeros_like(location)
-        for _ in range(_STEPS):
-            log_scale += 0.5 * solve @ (square * (-2 * context @ log_scale).exp() - 1)
-        self.location.copy_(location)
-        self.log_scale.copy_(log_scale)
+        prior = np.repeat(np.eye(context.shape[1]), _PRIOR, axis=0)
+        none = np.zeros((len(prior), mean.shape[1]))
+        told = np.concatenate([context.numpy(force=True), prior])
+        place = np.concatenate([mean.numpy(force=True), none])
+        square = np.concatenate([log_variance.exp().numpy(force=True), none + 1])
+        location = np.linalg.lstsq(told, place)[0]
+        square += (place - told @ location) ** 2
+        log_scale = np.stack([_slopes(told, column) for column in square.T], 1)
+        self.location.copy_(torch.from_numpy(location))
+        self.log_scale.copy_(torch.from_numpy(log_scale))
 
     @torch.no_grad()
     def forget(self, idle: Tensor) -> None:
@@ -75,3 +72,16 @@ class Level(nn.Module):
 
     def _log_scale(self, context: Tensor) -> Tensor:
         return (context @ self.log_scale).clamp(-_FARTHEST, _FARTHEST)
+
+
+def _slopes(context: np.ndarray, square: np.ndarray) -> np.ndarray:
+    # Slopes (c,) of the log-scale of least divergence, of squares (n,) in contexts (n, c).
+    def divergence(slopes: np.ndarray) -> tuple[float, np.ndarray]:
+        log_scale = context @ slopes
+        with np.errstate(over="ignore"):
+            share = square * np.exp(-2 * log_scale)
+        return float((share / 2 + log_scale).mean()), (1 - share) @ context / len(context)
+
+    bounds = [(-_FARTHEST, _FARTHEST)] * context.shape[1]
+    none = np.zeros(context.shape[1])
+    return minimize(divergence, none, jac=True, method="L-BFGS-B", bounds=bounds).x

@@ -68,8 +68,7 @@ def train(
             )
         return record
 
-    changing = {"optimiser": optimiser, "generator": generator}
-    history = course.run(network, epoch, callback, changing)
+    history = course.run(network, epoch, callback, {"optimiser": optimiser, "generator": generator})
     network.calibrate(images[:_CALIBRATED_MOST], given[:_CALIBRATED_MOST])
     return history
 

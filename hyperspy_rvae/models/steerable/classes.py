@@ -157,7 +157,7 @@ def matching(first: np.ndarray, other: np.ndarray, count: int) -> np.ndarray:
 def reorder(network: SteerableNetwork, order: np.ndarray) -> None:
     """Let class k of a network be the one that was ``order[k]``."""
     chosen, content = torch.from_numpy(order), network.space.content
-    first = network.decoder[0].weight
+    first = next(network.decoder.parameters())
     for columns, start in (
         (network.encoder.third.weight, HIDDEN),
         (first, content),
