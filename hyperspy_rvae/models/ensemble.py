@@ -24,6 +24,7 @@ from hyperspy_rvae.models.course import Callback, Plan, Record
 from hyperspy_rvae.models.fitting import Task
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace
+from hyperspy_rvae.models.steerable import classes
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 
 Learn = Callable[[Task, Generator, Callback | None], tuple[AnyNetwork, list[Record]]]
@@ -107,14 +108,22 @@ def history_of(history: list[Record], model: int) -> list[Record]:
 
 
 def compare(networks: list[AnyNetwork], task: Task, seed: int) -> Others:
-    """Put all networks but the first into the first one's conventions, by training data."""
+    """Put all networks but the first into the first one's conventions, by training data.
+
+    Classes that were found without labels are given the first one's numbers.
+    """
     if len(networks) == 1:
         return []
     rows = np.random.default_rng(seed).permutation(len(task.pixels))[:_COMPARED]
     pixels, context = task.pixels[rows], task.context[rows]
     values = [inference.encode(network, pixels, context, task.device)[0] for network in networks]
-    found = [alignment.find(values[0], other, context, task.space) for other in values[1:]]
-    return list(zip(networks[1:], found, strict=True))
+    told = _told(values[0], context, task.space)
+    others = []
+    for network, other in zip(networks[1:], values[1:], strict=True):
+        if task.labels is None and isinstance(network, SteerableNetwork):
+            _match_classes(network, values[0], other)
+        others.append((network, alignment.find(values[0], other, told, task.space)))
+    return others
 
 
 def widen(
@@ -137,18 +146,19 @@ def widen(
     """
     if not others:
         return std
-    space = first.space
-    every = [values.astype(np.float64)]
+    space, numbers = first.space, sum(first.space.widths)  # a class has no width
+    every, told = [values[:, :numbers].astype(np.float64)], _told(values, context, space)
     for network, aligning in others:
         found, _ = inference.encode(network, pixels, context, device)
-        every.append(aligning.apply(values, found, context, space))
+        every.append(aligning.apply(values, found, told, space))
     order = np.ones(len(values))
     if space.rotation and space.symmetry != 1 and isinstance(first, SteerableNetwork):
         order = inference.symmetry(first, values, context, device)
-    total = np.hypot(std, disagreement(np.stack(every), space, order))
+    total = std.copy()
+    total[:, :numbers] = np.hypot(std[:, :numbers], disagreement(np.stack(every), space, order))
     if space.rotation:
         total[:, 0] = total[:, 0].clip(max=_WIDEST / order)
-    return total.astype(std.dtype)
+    return total
 
 
 def disagreement(values: np.ndarray, space: LatentSpace, order: np.ndarray) -> np.ndarray:
@@ -166,6 +176,19 @@ def disagreement(values: np.ndarray, space: LatentSpace, order: np.ndarray) -> n
         narrowest = math.exp(-(_WIDEST**2) / 2)
         spread[:, 0] = np.sqrt(-2 * np.log((1 - variance).clip(narrowest, 1))) / order
     return spread
+
+
+def _told(values: np.ndarray, context: np.ndarray, space: LatentSpace) -> np.ndarray:
+    # What content of these latents is beside: the class, and the condition.
+    kind = space.class_of(torch.from_numpy(values)).numpy()
+    return np.concatenate([kind, context], 1)
+
+
+def _match_classes(network: SteerableNetwork, first: np.ndarray, other: np.ndarray) -> None:
+    if network.space.classes:
+        column, count = network.space.names.index("class"), network.space.classes
+        mine, theirs = first[:, column].astype(int), other[:, column].astype(int)
+        classes.reorder(network, classes.matching(mine, theirs, count))
 
 
 def _numbered(callback: Callback | None, model: int) -> Callback | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +45,7 @@ def draw_manifolds(
     for place, (title, images) in enumerate(pictures):
         drawn = plot_manifold(images, across, up, names=names, ax=axes[place], **options)
         drawn.set_title(title)
+        say_idle(drawn, latents, names)
     return drawn if len(pictures) == 1 else axes
 
 
@@ -51,6 +53,26 @@ def reaching(values: pd.DataFrame, names: list[str]) -> list[str]:
     """Names of the content latents, those that vary first."""
     content = [name for name in names if name[0] == "z" and name in values]
     return sorted(content, key=lambda name: np.ptp(values[name]) == 0)
+
+
+def say_idle(ax: Axes, latents: AtomLatents, names: Sequence[str]) -> Axes:
+    """Add to the title which of these latents, if any, have nothing to say.
+
+    They are 0 for every atom.
+    """
+    columns, values = latents.columns, np.asarray(latents.data)
+    content = [name for name in dict.fromkeys(names) if name[0] == "z" and name in columns]
+    idle = [name for name in content if not values[:, columns.index(name)].any()]
+    if idle:
+        said = f"{', '.join(idle)} idle: nothing left beside {_told(latents.model)}"
+        ax.set_title("\n".join(filter(None, [ax.get_title(), said])), fontsize="medium")
+    return ax
+
+
+def _told(model: RVAE) -> str:
+    known = model.condition_
+    names = [] if known is None else known.names or ("the condition",)
+    return " and ".join([*names, *["class"] * bool(len(model.classes_))])
 
 
 def _channel_titles(latents: AtomLatents, title: str, count: int) -> list[str]:
