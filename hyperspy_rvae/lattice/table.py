@@ -131,6 +131,8 @@ def replace_sublattice(
     found = found.assign(sublattice=sublattice)
     kept = [] if table is None else [table[table["sublattice"] != sublattice]]
     parts = [rows for rows in (*kept, found) if len(rows)] or [found]
+    if len(parts) == 1 and parts[0]["frame"].is_monotonic_increasing:
+        return parts[0].reset_index(drop=True)
     frame = np.concatenate([rows["frame"] for rows in parts])
     return join([take_apart(rows, copy=False) for rows in parts], frame)
 

@@ -72,8 +72,8 @@ def fitted(frame: np.ndarray, columns: Any, *_: Any) -> Any:
 
 
 def found(frame: np.ndarray, *_: Any) -> Any:
-    """Stand in for a search, which finds the atoms of one sublattice."""
-    table = crystal(1).query("frame == 0 and sublattice == 'A'")
+    """Stand in for a search."""
+    table = crystal(1).query("frame == 0")
     return fitted(frame, table[["x", "y"]])
 
 
@@ -115,7 +115,6 @@ IMAGE: dict[str, Callable[[Any], Any]] = {
     "atoms": lambda s: s.atoms,
     "inav": lambda s: s.inav[1:].atoms,
     "isig": lambda s: s.isig[3:].atoms,
-    "find_atoms": find,
     "refine_atoms": refine,
     "track_atoms": lambda s: s.track_atoms(drift=np.zeros((len(s.data), 2))),
     "seed_atoms": lambda s: s.seed_atoms(drift=np.zeros((len(s.data), 2))),

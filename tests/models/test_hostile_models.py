@@ -125,8 +125,9 @@ def test_configurations(case):
     decoder, changes = case
     model = model_of(decoder)
     found = json.loads(model.configuration())
+    parameters = found["parameters"]
     for name, value in changes.items():
-        (found["parameters"] if name in found["parameters"] else found)[name] = value
+        (parameters if name in parameters else found)[name] = value
     check(json.dumps(found), model.weights())
 
 
