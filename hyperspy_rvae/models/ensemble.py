@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,13 +19,13 @@ from torch import Generator
 from hyperspy_rvae.models import alignment, inference
 from hyperspy_rvae.models.alignment import Alignment
 from hyperspy_rvae.models.checkpoint import open_checkpoint
+from hyperspy_rvae.models.cluster import cluster
 from hyperspy_rvae.models.course import Callback, Plan, Record
 from hyperspy_rvae.models.fitting import Task
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace
 from hyperspy_rvae.models.steerable import classes
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
-from hyperspy_rvae.models.threads import at_a_task
 
 Learn = Callable[[Task, Generator, Callback | None], tuple[AnyNetwork, list[Record]]]
 Others = list[tuple[AnyNetwork, Alignment]]  # all models but the first
@@ -83,7 +82,7 @@ def train(
     """
     if len(each) == 1:
         return [_learn(learn, task, plans[0], each[0], callback)]
-    client = _client()
+    client = cluster()
     if client is not None:
         return _train_there(client, learn, task, plans, each, callback)
     return [
@@ -196,19 +195,6 @@ def _numbered(callback: Callback | None, model: int) -> Callback | None:
     if callback is None:
         return None
     return lambda epoch, record: callback(epoch, {"model": model, **record})
-
-
-def _client() -> Any:
-    # The client of a dask cluster, unless this is one of its tasks; without one, distributed need
-    # not be imported.
-    if "distributed" not in sys.modules or at_a_task():
-        return None
-    from distributed import default_client
-
-    try:
-        return default_client()
-    except ValueError:
-        return None
 
 
 def _train_there(

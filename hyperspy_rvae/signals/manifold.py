@@ -78,8 +78,9 @@ def _told(model: RVAE) -> str:
 def _channel_titles(latents: AtomLatents, title: str, count: int) -> list[str]:
     if count == 1:
         return [title]
-    names = (record.read(latents, "window") or {}).get("channels") or []
-    names = [str(name) for name in names] if len(names) == count else [""] * count
+    names = record.read_node(latents, "window").get("channels")
+    known = isinstance(names, list | tuple) and len(names) == count
+    names = [str(name) for name in names] if known else [""] * count
     named = [name or f"channel {k}" for k, name in enumerate(names)]
     return [f"{title}, {name}" if title else name for name in named]
 
