@@ -80,7 +80,7 @@ def test_a_few_labels_name_what_content_tells_apart_by_itself():
     # With a training long enough for content to learn the kinds before the classes could.
     images, truth = graphene_motifs(100, 14, kinds=KINDS, shift_px=1, seed=2)
     labels = truth["kind"].where(truth.index < 5, "")  # 5 %
-    model = RVAE(2, discrete_classes=3, epochs=200, seed=0).fit(images, labels)
+    model = RVAE(2, discrete_classes=3, epochs=130, seed=0).fit(images, labels)
     found = model.classes_[model.transform(images)[:, -2].astype(int)]
     assert (found == truth["kind"])[:5].all()
     assert (found == truth["kind"])[5:].mean() >= 0.95
