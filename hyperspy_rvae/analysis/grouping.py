@@ -78,12 +78,12 @@ def find_groups(
     if not isinstance(algorithm, str):
         from sklearn.base import clone
 
-        return _by_size(clone(algorithm).fit_predict(values))
+        return by_size(clone(algorithm).fit_predict(values))
     if len(values) <= MOST_CLUSTERED:
-        return _by_size(_named_clustering(values, n, algorithm, seed))
+        return by_size(_named_clustering(values, n, algorithm, seed))
     drawn = values[np.random.default_rng(seed).permutation(len(values))[:MOST_CLUSTERED]]
     labels = _named_clustering(drawn, n, algorithm, seed)
-    return _by_size(labels[np.asarray(KDTree(drawn).query(values)[1])])
+    return by_size(labels[np.asarray(KDTree(drawn).query(values)[1])])
 
 
 def describe_groups(
@@ -149,7 +149,7 @@ def connected_parts(labels: np.ndarray, neighbours: np.ndarray) -> tuple[np.ndar
     parts = connected_components(links, directed=False)[1]
     walls = np.zeros(len(labels), dtype=bool)
     walls[rows[both & ~same]] = True
-    return _by_size(np.where(labels == -1, -1, parts)), walls
+    return by_size(np.where(labels == -1, -1, parts)), walls
 
 
 def _named_clustering(
@@ -218,8 +218,8 @@ def _silhouette(values: np.ndarray, labels: np.ndarray) -> float:
     return float(silhouette_score(values, labels, sample_size=size, random_state=0))
 
 
-def _by_size(labels: np.ndarray) -> np.ndarray:
-    """Renumber the labels by how many have them, the most 0; -1 stays."""
+def by_size(labels: np.ndarray) -> np.ndarray:
+    """Renumber labels ``(n,)`` by how many have them, the most 0; -1 stays."""
     labels = np.asarray(labels)
     names, counts = np.unique(labels[labels != -1], return_counts=True)
     numbers = np.empty(len(names), dtype=np.int64)

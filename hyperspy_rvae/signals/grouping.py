@@ -12,17 +12,19 @@ import pandas as pd
 from hyperspy_rvae.analysis.grouping import (
     Algorithm,
     Features,
+    by_size,
     connected_parts,
     describe_groups,
     find_groups,
 )
 from hyperspy_rvae.analysis.patches import patches
 from hyperspy_rvae.lattice.mesh import BESIDE, square_offsets
+from hyperspy_rvae.lattice.table import REQUIRED
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import alike
 from hyperspy_rvae.signals.checks import check_choice
 from hyperspy_rvae.signals.denoising import check_radius
-from hyperspy_rvae.signals.neighbourhood import neighbours_of, repeats
+from hyperspy_rvae.signals.neighbourhood import lattices_of, neighbours_of, repeats
 from hyperspy_rvae.signals.vectors import has_vector
 
 if TYPE_CHECKING:
@@ -81,11 +83,15 @@ def classify(
 
 def find_domains(signal: AtomDisplacements, column: str) -> AtomDisplacements:
     """Join and mark; as ``AtomDisplacements.find_domains``."""
-    table = signal.atoms
     labels = group_labels(signal, column).to_numpy()
-    neighbours = neighbours_of(table, BESIDE)
-    domains, walls = connected_parts(labels, neighbours)
-    return alike(signal, columns={"domain": domains, "wall": walls})
+    table = record.listed_atoms(signal, copy=False)[list(REQUIRED)]
+    domains, walls = np.full(len(labels), -1), np.zeros(len(labels), dtype=bool)
+    count = 0
+    for rows, neighbours in lattices_of(table, BESIDE):
+        here, walls[rows] = connected_parts(labels[rows], neighbours)
+        domains[rows] = np.where(here == -1, -1, here + count)
+        count += here.max(initial=-1) + 1
+    return alike(signal, columns={"domain": by_size(domains), "wall": walls})
 
 
 def describe(signal: AtomDisplacements, column: str) -> pd.DataFrame:

@@ -147,6 +147,8 @@ def _by_frame(
     else:
         lattice = repeats(around.iloc[there], str(around["sublattice"].iloc[0]))
     vectors = np.full(places.shape, np.nan)
+    if variances is not None:
+        variances[~atoms["frame"].isin(references).to_numpy()] = np.nan
     for rows, there in both:
         xy, corners = places[rows], others[there]
         if method == "neighbours":
