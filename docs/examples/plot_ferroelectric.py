@@ -76,8 +76,9 @@ def draw(ax, values, cmap, low, high):
 # %%
 # Shifts and content are drawn about their means, and the angle is turned to agree with the
 # direction of the displacement on average, since their origins are each model's own. The sign of
-# content is a convention, too, and is chosen to rise with the mis-tilt. Below each map: \|r\| with the
-# displacement or the mis-tilt; of angles, the length of the mean direction from that of (u, v).
+# content is a convention, too, and is chosen to rise with the mis-tilt. Below each map: the size of
+# r with the displacement or the mis-tilt; of angles, the length of the mean direction from that of
+# (u, v). A content latent that has nothing to say is idle.
 scale = {"shift_x": ("RdBu_r", -1.1, 1.1), "angle": ("twilight_shifted", -180, 180)}
 scale |= {"shift_y": scale["shift_x"], "z1": ("PuOr_r", -1.2, 1.2), "z2": ("PuOr_r", -1.2, 1.2)}
 figure, axes = plt.subplots(9, 5, figsize=(8.5, 13), layout="constrained")

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hyperspy_rvae.lattice.table import AT_ONCE
+
 CLOSE = 1e-4
 PIXELS = {"px", "pix", "pixel", "pixels"}  # pint knows the typographer's, of 1/96 inch
 SPELLED = {"A": "angstrom"}  # an ampere, to pint
@@ -225,6 +227,14 @@ def move_table(table: pd.DataFrame, axes: Sequence[Axis]) -> pd.DataFrame:
         )
     if unmoved(axes):
         return table
+    starts = range(0, max(1, len(table)), AT_ONCE)  # a part at a time, to save memory
+    moved = pd.concat([_moved(table.iloc[first : first + AT_ONCE], axes) for first in starts])
+    if moved["frame"].is_monotonic_increasing:
+        return moved
+    return moved.sort_values("frame", kind="stable")
+
+
+def _moved(table: pd.DataFrame, axes: Sequence[Axis]) -> pd.DataFrame:
     navigation, (y_axis, x_axis) = axes[:-2], axes[-2:]
     frame, keep = _frames(table["frame"].to_numpy(), navigation)
     moved = table.assign(
@@ -245,7 +255,7 @@ def move_table(table: pd.DataFrame, axes: Sequence[Axis]) -> pd.DataFrame:
     if "background" in moved:  # of one pixel: sums over pixels add it up
         summed = x_axis.step * y_axis.step / (x_axis.stride * y_axis.stride)
         moved["background"] *= abs(summed)
-    return moved[keep].sort_values("frame", kind="stable")
+    return moved[keep]
 
 
 def _frames(frame: np.ndarray, navigation: Sequence[Axis]) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 from scipy.spatial import KDTree
 
 from hyperspy_rvae.lattice.mesh import TOLERANCE, lattice_indices
@@ -196,9 +197,9 @@ def mean_over_time(
     spacing
         Distance between nearest neighbours, pixels.
     tracks
-        Which atom each is, whole numbers, -1 where it is not known. If None, atoms are matched from
-        frame to frame by nearness; the drift from one frame to the next must stay below half a
-        spacing then.
+        Which atom each is, whole numbers, -1 or NaN where it is not known. If None, atoms are
+        matched from frame to frame by nearness; the drift from one frame to the next must stay
+        below half a spacing then.
 
     Returns
     -------
@@ -207,21 +208,21 @@ def mean_over_time(
     """
     drift = _chained_drift(frames, spacing)
     labels = _matched_sites(frames, drift, spacing) if tracks is None else tracks
-    every = np.concatenate(labels)
-    names, rows = np.unique(every, return_inverse=True)
-    counts = np.bincount(rows)[:, None]
-    counts[names == -1] = 0
-    parts = np.split(rows, np.cumsum([len(xy) for xy in frames])[:-1])
+    rows, names = pd.factorize(np.concatenate(labels))
+    rows[rows < 0] = len(names)  # NaN
+    counts = np.bincount(rows, minlength=len(names) + 1)[:, None]
+    counts[np.append(names == -1, True)] = 0
+    parts = np.split(rows.astype(np.int32), np.cumsum([len(xy) for xy in frames])[:-1])
+    del rows, labels
     for _ in range(3):  # the drift is that against the mean places, which need the drift
-        placed = np.concatenate([xy - moved for xy, moved in zip(frames, drift, strict=True)])
-        sums = np.zeros((len(names), 2))
-        np.add.at(sums, rows, placed)
+        sums = np.zeros((len(counts), 2))
+        for xy, part, moved in zip(frames, parts, drift, strict=True):
+            np.add.at(sums, part, xy - moved)
         sites = np.where(counts > 1, sums / np.maximum(counts, 1), np.nan)
-        off = [xy - sites[part] for xy, part in zip(frames, parts, strict=True)]
-        drift = [
-            np.nanmean(o, axis=0) if np.isfinite(o).any() else d
-            for o, d in zip(off, drift, strict=True)
-        ]
+        for k, (xy, part) in enumerate(zip(frames, parts, strict=True)):
+            off = xy - sites[part]
+            if np.isfinite(off).any():
+                drift[k] = np.nanmean(off, axis=0)
     return [sites[part] + moved for part, moved in zip(parts, drift, strict=True)]
 
 
@@ -245,8 +246,9 @@ def _matched_sites(
         distance, match = map(np.array, KDTree(sites).query(xy - moved))
         new = distance > 0.4 * spacing
         match[new] = len(sites) + np.arange(new.sum())
-        sites = np.vstack([sites, (xy - moved)[new]])
-        labels.append(match)
+        if new.any():
+            sites = np.vstack([sites, (xy - moved)[new]])
+        labels.append(match.astype(np.int32))
     return labels
 
 

@@ -140,9 +140,12 @@ def refine_columns(
     if "converged" not in refined:
         refined["converged"] = False
     for name in fitted:
+        if rows.all():
+            refined[name] = fitted[name]
+            continue
         if name not in refined:
-            refined[name] = np.nan
-        refined.loc[rows, name] = fitted.loc[rows, name]
+            refined[name] = np.full(len(refined), np.nan, dtype=fitted[name].dtype)
+        refined.loc[rows, name] = fitted.loc[rows, name].astype(refined[name].dtype)
     return refined
 
 

@@ -75,7 +75,7 @@ def number_cells(columns: pd.DataFrame, reference: str) -> pd.DataFrame:
     host = (columns["sublattice"] == reference).to_numpy()
     points = columns[["x", "y"]].to_numpy()
     cells = index_cells(points[host])
-    found = np.zeros((len(points), 3), dtype=np.int64)
+    found = np.zeros((len(points), 3), dtype=np.int32)
     found[host] = np.column_stack([cells.indices, cells.grain])
     found[~host] = np.column_stack(cells_around(points[~host], points[host], cells))
     return columns.assign(**dict(zip(CELL_COLUMNS, found.T, strict=True)))

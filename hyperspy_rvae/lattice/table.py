@@ -1,4 +1,4 @@
-"""The table of atoms: checked on the way in, plain arrays on disk, a DataFrame on the way out.
+"""The table of atoms: checked on the way in, and taken apart by sublattice and by frame.
 
 A table is a :class:`pandas.DataFrame` indexed by atom id, sorted by frame, with the columns
 ``frame`` (int), ``x``, ``y`` (float64, pixels, column and row, integer = pixel centre) and
@@ -7,26 +7,20 @@ A table is a :class:`pandas.DataFrame` indexed by atom id, sorted by frame, with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
+from hyperspy_rvae.lattice.columns import join, take_apart
+
 REQUIRED = ("frame", "x", "y", "sublattice")
 CLOSEST_PX = 1e-3
-MOST_ATOMS = 2**27  # a gigabyte a column
-MOST_COLUMNS = 1000
 MOST_FRAMES = 2**53  # beyond, not every whole number is a float
 AT_ONCE = 2**18  # atoms
-
-
-class Column(np.ndarray):
-    """A read-only array that deep copies share, so that slicing a signal copies no table."""
-
-    def __deepcopy__(self, memo: dict[int, Any] | None) -> Column:
-        return self
 
 
 def as_table(
@@ -82,7 +76,7 @@ def as_table(
         raise ValueError("the table holds no atoms; give at least one position.")
     ordered = [*REQUIRED, *(name for name in table if name not in REQUIRED)]
     table = table if list(table) == ordered else table[ordered]
-    _check_numbers(table)
+    check_numbers(table)
     if table["sublattice"].isna().any():
         raise ValueError(
             f"{table['sublattice'].isna().sum()} atoms have no sublattice; name one for each."
@@ -94,122 +88,6 @@ def as_table(
         table = table.sort_values("frame", kind="stable", ignore_index=True)
     _check_places(table, frames, shape)
     return table
-
-
-def pack(table: pd.DataFrame) -> dict[str, Any]:
-    """Plain arrays and lists of a table, fit for HyperSpy metadata and both file formats.
-
-    Text becomes integer codes with their labels, and whatever is neither number nor text becomes
-    text, "" where it is missing. The ids are kept only where they are not simply 0 to n - 1.
-    """
-    columns: dict[str, np.ndarray] = {}
-    labels: dict[str, list[str]] = {}
-    for place, name in enumerate(table):
-        values, key = table[name], f"column{place}"
-        if pd.api.types.is_numeric_dtype(values):
-            columns[key] = _column(_plain_numbers(values))
-        else:
-            codes, labels[key] = _coded(values)
-            columns[key] = _column(codes)
-    record: dict[str, Any] = {
-        "names": [str(name) for name in table],
-        "columns": columns,
-        "labels": labels,
-    }
-    if not table.index.equals(pd.RangeIndex(len(table))):
-        record["ids"] = _column(table.index.to_numpy().astype(np.int64))
-    return record
-
-
-def unpack(record: Mapping[str, Any], *, copy: bool = True) -> pd.DataFrame:
-    """Rebuild the table that :func:`pack` took apart.
-
-    Parameters
-    ----------
-    record
-        What :func:`pack` made.
-    copy
-        Whether the table is to have numbers of its own, which can be changed.
-
-    Raises
-    ------
-    ValueError
-        If the record is not one that :func:`pack` makes, as in a damaged or foreign file.
-    """
-    try:
-        names = _texts(record["names"], "names")
-        stored = [record["columns"][f"column{place}"] for place in range(len(names))]
-        ids = record["ids"] if "ids" in record else None
-        _check_shapes(names, stored if ids is None else [*stored, ids])
-        for name in ("x", "y"):
-            stored[names.index(name)] = _filled(stored[names.index(name)], name)
-        columns = {
-            name: _labelled(np.asarray(values), record["labels"].get(f"column{place}"))
-            for place, (name, values) in enumerate(zip(names, stored, strict=True))
-        }
-        table = pd.DataFrame(columns, index=None if ids is None else np.asarray(ids), copy=copy)
-        _check_numbers(table)
-        if table.index.dtype.kind not in "iu" or not table.index.is_unique:
-            raise ValueError("its ids are not whole numbers, each there once")
-        if len(table) and table["frame"].min() < 0:
-            raise ValueError("it has frames below 0")
-    except (LookupError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"the stored table of atoms cannot be read ({error}); set the atoms again."
-        ) from error
-    return table.astype({"frame": np.int64, "x": np.float64, "y": np.float64})
-
-
-def _check_shapes(names: list[str], stored: list[Any]) -> None:
-    shapes = {np.shape(values) for values in stored}
-    if len(shapes) != 1 or len(next(iter(shapes))) != 1 or not set(REQUIRED) <= set(names):
-        raise ValueError(
-            f"columns {names[:20]} are of shapes {sorted(shapes)[:5]}; needed are "
-            f"{list(REQUIRED)}, all of one length"
-        )
-    if len(names) > MOST_COLUMNS or len(stored[0]) > MOST_ATOMS:
-        raise ValueError(
-            f"it declares {len(stored[0])} atoms and {len(names)} columns; at most {MOST_ATOMS} "
-            f"and {MOST_COLUMNS} can be read"
-        )
-    odd = [str(values.dtype) for values in stored if values.dtype.kind not in "biuf"]
-    if odd:
-        raise TypeError(f"columns are of the types {odd}, not numbers")
-
-
-def _filled(values: Any, name: str) -> np.ndarray:
-    """Read a lazy column; a file can declare any length and store nothing for it."""
-    if isinstance(values, np.ndarray):
-        return values
-    column = np.empty(values.shape, values.dtype)
-    for start in range(0, len(column), AT_ONCE):
-        part = np.asarray(values[start : start + AT_ONCE])
-        if len(part) == AT_ONCE and (part == part[0]).all():
-            raise ValueError(f"{AT_ONCE} atoms have the same {name}")
-        column[start : start + AT_ONCE] = part
-    return column
-
-
-def _labelled(values: np.ndarray, labels: Any) -> np.ndarray:
-    if labels is None:
-        return values
-    texts = np.asarray(_texts(labels, "labels"), dtype=object)
-    if values.size and not 0 <= values.min() <= values.max() < len(texts):
-        raise LookupError("codes without labels")
-    return texts[values]
-
-
-def _texts(values: Any, what: str) -> list[str]:
-    if not isinstance(values, list | tuple):  # which a lazy array of any length is not
-        raise TypeError(f"its {what} are no list")
-    return [str(value) for value in values]
-
-
-def _plain_numbers(values: pd.Series) -> np.ndarray:
-    """NumPy's own numbers; what is missing in a nullable column becomes NaN."""
-    if isinstance(values.dtype, np.dtype):
-        return values.to_numpy()
-    return values.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def settled(atoms: pd.DataFrame) -> np.ndarray:
@@ -252,9 +130,36 @@ def replace_sublattice(
     """Replace one sublattice's rows by `found`; ids start anew from 0."""
     found = found.assign(sublattice=sublattice)
     kept = [] if table is None else [table[table["sublattice"] != sublattice]]
-    kept = [rows for rows in kept if len(rows)]
-    merged = pd.concat([*kept, found], ignore_index=True)
-    return merged.sort_values("frame", kind="stable", ignore_index=True)
+    parts = [rows for rows in (*kept, found) if len(rows)] or [found]
+    if len(parts) == 1 and parts[0]["frame"].is_monotonic_increasing:
+        return parts[0].reset_index(drop=True)
+    frame = np.concatenate([rows["frame"] for rows in parts])
+    return join([take_apart(rows, copy=False) for rows in parts], frame)
+
+
+def rows_by_frame(frame: np.ndarray) -> Iterator[tuple[int, slice | np.ndarray]]:
+    """Go through the frames that have atoms, in ascending order, without a copy of the table.
+
+    Parameters
+    ----------
+    frame
+        Of each row, shape ``(n,)``.
+
+    Yields
+    ------
+    frame
+        Its number.
+    rows
+        Which are in it, in their order: a slice where the frames ascend, as in a table they do.
+    """
+    order = None
+    if (frame[1:] < frame[:-1]).any():
+        order = np.argsort(frame, kind="stable")
+        frame = frame[order]
+    first = np.r_[True, frame[1:] != frame[:-1]][: len(frame)]
+    ends = np.append(np.flatnonzero(first), len(frame)).tolist()
+    for start, end in pairwise(ends):
+        yield int(frame[start]), slice(start, end) if order is None else order[start:end]
 
 
 def nearest_distance(table: pd.DataFrame, frames: int = 8) -> float:
@@ -263,31 +168,12 @@ def nearest_distance(table: pd.DataFrame, frames: int = 8) -> float:
     NaN where no frame has two atoms.
     """
     distances = [np.empty(0)]
-    for _, rows in list(table.groupby("frame"))[:frames]:
-        if len(rows) > 1:
-            xy = rows[["x", "y"]].to_numpy()
+    for _, rows in islice(rows_by_frame(table["frame"].to_numpy()), frames):
+        xy = table[["x", "y"]].iloc[rows].to_numpy()
+        if len(xy) > 1:
             distances.append(np.asarray(cKDTree(xy).query(xy, k=2)[0])[:, 1])
     merged = np.concatenate(distances)
     return float(np.median(merged)) if merged.size else float("nan")
-
-
-def _coded(values: pd.Series) -> tuple[np.ndarray, list[str]]:
-    """Give text as numbers, and the text of each number; a part at a time, to save memory."""
-    codes, labels = np.empty(len(values), dtype=np.int32), dict[str, int]()
-    for first in range(0, len(values), AT_ONCE):
-        part = values.iloc[first : first + AT_ONCE]
-        found, names = pd.factorize(part)
-        known = [labels.setdefault(str(name), len(labels)) for name in names]
-        if (found < 0).any():  # what is missing is the last of them
-            known.append(labels.setdefault("", len(labels)))
-        codes[first : first + AT_ONCE] = np.array(known, dtype=np.int32)[found]
-    return codes.astype(np.int16) if len(labels) < 2**15 else codes, list(labels)
-
-
-def _column(values: np.ndarray) -> np.ndarray:
-    column = np.array(values).view(Column)
-    column.flags.writeable = False
-    return column
 
 
 def _frame_of(atoms: Any) -> pd.DataFrame:
@@ -315,11 +201,14 @@ def _positions(xy: Any, what: str) -> pd.DataFrame:
     return pd.DataFrame(values, columns=["x", "y"])
 
 
-def _check_numbers(table: pd.DataFrame) -> None:
+def check_numbers(table: pd.DataFrame) -> None:
+    """Refuse frames and positions that are not finite numbers, and frames that are not whole."""
     for name in ("frame", "x", "y"):
         values = table[name]
         if not pd.api.types.is_numeric_dtype(values) or np.iscomplexobj(values):
             raise ValueError(f"column {name} must hold real numbers, got {values.dtype}.")
+        if pd.api.types.is_integer_dtype(values) and not values.hasnans:
+            continue
         bad = ~np.isfinite(values.to_numpy(dtype=np.float64))
         if bad.any():
             raise ValueError(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 from scipy.spatial import cKDTree
 from tqdm.auto import tqdm
 
@@ -59,11 +60,10 @@ def link_tracks(
         tracks = _join(places, tracks, hop, 1, _gone_for_good(places, tracks, reach, memory))
     for gap in range(2, memory + 2):
         tracks = _join(places, tracks, reach, gap)
+    ends = np.cumsum([len(here) for here in tracks])[:-1]
     seen = np.concatenate(tracks) if tracks else np.empty(0, dtype=np.int64)
-    names, first, code = np.unique(seen, return_index=True, return_inverse=True)
-    order = np.empty(len(names), dtype=np.int64)
-    order[np.argsort(first)] = np.arange(len(names))
-    return np.split(order[code], np.cumsum([len(here) for here in tracks])[:-1])
+    del tracks
+    return np.split(pd.factorize(seen)[0], ends)
 
 
 def followed_shares(tracks: Sequence[np.ndarray]) -> np.ndarray:
@@ -95,13 +95,13 @@ def _link(
     with _silent():
         steps = link_iter(places, reach, adaptive_stop=_SMALLEST * reach)
         try:
-            linked = list(tqdm(steps, "frames", len(places), disable=not show_progress))
+            frames = tqdm(steps, "frames", len(places), disable=not show_progress)
+            return [np.asarray(numbers, dtype=np.int64) for _, numbers in frames]
         except SubnetOversizeException as error:
             raise ValueError(
                 f"too many atoms lie within {reach:g} px of one another to be followed; give a "
                 "smaller reach, below half the distance between neighbours."
             ) from error
-    return [np.asarray(numbers, dtype=np.int64) for _, numbers in linked]
 
 
 def _join(

@@ -109,7 +109,7 @@ def commonest(angles: np.ndarray) -> float:
 
 
 def _parts(values: np.ndarray, space: LatentSpace) -> _Parts:
-    values = values.astype(np.float64)
+    values = values[:, : sum(space.widths)].astype(np.float64)
     angle, shift, scale, content = np.split(values, np.cumsum(space.widths)[:-1], axis=1)
     none = np.zeros(len(values))
     return _Parts(

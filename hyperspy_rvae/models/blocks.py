@@ -11,9 +11,9 @@ from typing import Any
 import dask
 import dask.array as da
 import numpy as np
-from dask.base import get_scheduler
 
 from hyperspy_rvae.models.checks import check_rows
+from hyperspy_rvae.models.cluster import cluster
 from hyperspy_rvae.models.threads import alone
 
 _MESSAGE = 10_000_000  # bytes; a larger model is not sent with the graph
@@ -128,7 +128,7 @@ def encode(X: da.Array, condition: Any, encode_block: Encode, latents: int) -> d
 
 def sent(encode_block: Encode) -> Any:
     """Make it a task; where it is large and goes to a cluster, bring it to the workers now."""
-    client = getattr(get_scheduler(), "__self__", None)  # that of threads is a function
+    client = cluster()
     if client is not None and len(pickle.dumps(encode_block)) > _MESSAGE:
         return client.scatter(encode_block, broadcast=True, hash=False)
     name = f"model-{uuid.uuid4().hex}"

@@ -94,11 +94,6 @@ def check_classes(parameters: Mapping[str, Any]) -> None:
             f"discrete_classes={count} needs decoder='steerable', got {decoder!r}; the spatial "
             "decoder has no classes"
         )
-    if count and parameters["n_models"] > 1:
-        raise ValueError(
-            f"discrete_classes={count} is for a single model, got "
-            f"n_models={parameters['n_models']}; leave out one of them"
-        )
     if count and parameters["buffer_subimages"] is not None:
         raise ValueError(
             f"discrete_classes={count} is learned from subimages in memory; give max_subimages in "

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,12 +19,13 @@ from torch import Generator
 from hyperspy_rvae.models import alignment, inference
 from hyperspy_rvae.models.alignment import Alignment
 from hyperspy_rvae.models.checkpoint import open_checkpoint
+from hyperspy_rvae.models.cluster import cluster
 from hyperspy_rvae.models.course import Callback, Plan, Record
 from hyperspy_rvae.models.fitting import Task
 from hyperspy_rvae.models.inference import AnyNetwork
 from hyperspy_rvae.models.latents import LatentSpace
+from hyperspy_rvae.models.steerable import classes
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
-from hyperspy_rvae.models.threads import at_a_task
 
 Learn = Callable[[Task, Generator, Callback | None], tuple[AnyNetwork, list[Record]]]
 Others = list[tuple[AnyNetwork, Alignment]]  # all models but the first
@@ -82,7 +82,7 @@ def train(
     """
     if len(each) == 1:
         return [_learn(learn, task, plans[0], each[0], callback)]
-    client = _client()
+    client = cluster()
     if client is not None:
         return _train_there(client, learn, task, plans, each, callback)
     return [
@@ -108,14 +108,22 @@ def history_of(history: list[Record], model: int) -> list[Record]:
 
 
 def compare(networks: list[AnyNetwork], task: Task, seed: int) -> Others:
-    """Put all networks but the first into the first one's conventions, by training data."""
+    """Put all networks but the first into the first one's conventions, by training data.
+
+    Classes that were found without labels are given the first one's numbers.
+    """
     if len(networks) == 1:
         return []
     rows = np.random.default_rng(seed).permutation(len(task.pixels))[:_COMPARED]
     pixels, context = task.pixels[rows], task.context[rows]
     values = [inference.encode(network, pixels, context, task.device)[0] for network in networks]
-    found = [alignment.find(values[0], other, context, task.space) for other in values[1:]]
-    return list(zip(networks[1:], found, strict=True))
+    told = _told(values[0], context, task.space)
+    others = []
+    for network, other in zip(networks[1:], values[1:], strict=True):
+        if task.labels is None and isinstance(network, SteerableNetwork):
+            _match_classes(network, values[0], other)
+        others.append((network, alignment.find(values[0], other, told, task.space)))
+    return others
 
 
 def widen(
@@ -138,18 +146,19 @@ def widen(
     """
     if not others:
         return std
-    space = first.space
-    every = [values.astype(np.float64)]
+    space, numbers = first.space, sum(first.space.widths)  # a class has no width
+    every, told = [values[:, :numbers].astype(np.float64)], _told(values, context, space)
     for network, aligning in others:
         found, _ = inference.encode(network, pixels, context, device)
-        every.append(aligning.apply(values, found, context, space))
+        every.append(aligning.apply(values, found, told, space))
     order = np.ones(len(values))
     if space.rotation and space.symmetry != 1 and isinstance(first, SteerableNetwork):
         order = inference.symmetry(first, values, context, device)
-    total = np.hypot(std, disagreement(np.stack(every), space, order))
+    total = std.copy()
+    total[:, :numbers] = np.hypot(std[:, :numbers], disagreement(np.stack(every), space, order))
     if space.rotation:
         total[:, 0] = total[:, 0].clip(max=_WIDEST / order)
-    return total.astype(std.dtype)
+    return total
 
 
 def disagreement(values: np.ndarray, space: LatentSpace, order: np.ndarray) -> np.ndarray:
@@ -169,23 +178,23 @@ def disagreement(values: np.ndarray, space: LatentSpace, order: np.ndarray) -> n
     return spread
 
 
+def _told(values: np.ndarray, context: np.ndarray, space: LatentSpace) -> np.ndarray:
+    # What content of these latents is beside: the class, and the condition.
+    kind = space.class_of(torch.from_numpy(values)).numpy()
+    return np.concatenate([kind, context], 1)
+
+
+def _match_classes(network: SteerableNetwork, first: np.ndarray, other: np.ndarray) -> None:
+    if network.space.classes:
+        column, count = network.space.names.index("class"), network.space.classes
+        mine, theirs = first[:, column].astype(int), other[:, column].astype(int)
+        classes.reorder(network, classes.matching(mine, theirs, count))
+
+
 def _numbered(callback: Callback | None, model: int) -> Callback | None:
     if callback is None:
         return None
     return lambda epoch, record: callback(epoch, {"model": model, **record})
-
-
-def _client() -> Any:
-    # The client of a dask cluster, unless this is one of its tasks; without one, distributed need
-    # not be imported.
-    if "distributed" not in sys.modules or at_a_task():
-        return None
-    from distributed import default_client
-
-    try:
-        return default_client()
-    except ValueError:
-        return None
 
 
 def _train_there(

@@ -69,8 +69,7 @@ def prepare(parameters: Mapping[str, Any], X: Any, y: Any, condition: Any, seed:
     pixels, window, channels = checks.check_new_subimages(some)
     checks.check_decoder(parameters["decoder"], window)
     plan = Plan.of(parameters)
-    if labels is None:  # found among those that are learned from
-        checks.check_enough(count, len(pixels) - plan.held_out(len(pixels)))
+    checks.check_enough(count, len(pixels) - plan.held_out(len(pixels)))
     context = conditions.codes(learned, condition, len(streamed.X) if streamed else len(pixels))
     if streamed:
         streamed = replace(streamed, context=context)
@@ -154,13 +153,12 @@ def _stream(task: Task, network: SteerableNetwork) -> Stream | None:
     return Stream(task.streamed, prepare)
 
 
-def doubt_classes(right: float, content: int) -> None:
+def doubt_classes(right: float) -> None:
     """Warn if too few labelled subimages came out `right`."""
     if right < _FEWEST_RIGHT:
         warnings.warn(
-            f"the model puts only {right:.0%} of the labelled subimages into their class, so the "
-            "content latents say what the classes should; try fewer than "
-            f"latent_dim={content}, more labels or fewer epochs",
+            f"the model puts only {right:.0%} of the labelled subimages into their class, so these "
+            "hardly show what the labels say; look at the labels, or cut larger windows",
             UserWarning,
             stacklevel=3,
         )

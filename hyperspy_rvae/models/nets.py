@@ -12,6 +12,7 @@ from torch.nn.utils import skip_init
 from hyperspy_rvae.models.convolutional import Convolutions
 from hyperspy_rvae.models.geometry import canonical_frame, exact_turns, pixel_grid, vector_angle
 from hyperspy_rvae.models.latents import Latents, LatentSpace
+from hyperspy_rvae.models.levelling import Level
 
 HIDDEN = 128
 _LOG_VARIANCES = (-12.0, 4.0)
@@ -172,6 +173,7 @@ class Network(nn.Module):
         self.window, self.space, self.context, self.channels = window, space, context, channels
         self.encoder = Encoder(*window, space, context, channels, encoder)
         self.decoder = SpatialDecoder(*window, space.content + context, channels)
+        self.level = Level(context, space.content)
         # A faint contrast on a high pedestal needs double precision.
         self.register_buffer("location", torch.zeros(channels, dtype=torch.float64))
         self.register_buffer("scale", torch.ones(channels, dtype=torch.float64))
@@ -191,14 +193,28 @@ class Network(nn.Module):
         rows = torch.cat([others, idle, idle.new_zeros(pose), idle])  # means and log-variances
         self.encoder.last.weight[rows] = 0
         self.encoder.last.bias[rows] = 0
+        self.level.forget(idle)
 
     def encode(self, pixels: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Posterior mean and standard deviation of the latents of pixels ``(n, p)``."""
-        return self.encoder(pixels, context)
+        mean, std = self.encoder(pixels, context)
+        pose = len(self.space.names) - self.space.content
+        content, log_scale = self.level(mean[:, pose:], context)
+        wide = std[:, pose:] * (-log_scale).exp()
+        return torch.cat([mean[:, :pose], content], 1), torch.cat([std[:, :pose], wide], 1)
 
     def decode(self, values: Tensor, context: Tensor) -> Tensor:
         """Pixels ``(n, p)`` of latents ``(n, latents)``."""
-        return self.decoder(self.space.split(values), context)
+        latents = self.space.split(values)
+        content = self.level.undo(latents.content, context)
+        return self.decoder(latents._replace(content=content), context)
+
+    @torch.no_grad()
+    def calibrate(self, pixels: Tensor, context: Tensor) -> None:
+        """Learn the content's level from pixels ``(n, p)``."""
+        mean, std = self.encoder(pixels, context)
+        content = self.space.is_content()
+        self.level.learn(mean[:, content], 2 * std[:, content].log(), context)
 
 
 @cache

@@ -40,7 +40,7 @@ class RVAE(FittedModel):
     discrete_classes
         How many classes stand beside the content latents, for environments of so many kinds; 0
         for none. They are found, or learned from labels of some subimages [6]_. For the steerable
-        decoder, a single model, and subimages that fit into memory.
+        decoder and subimages that fit into memory.
     rotation_prior
         Standard deviation in radians, up to pi, of angles that are normal about 0, wrapped around
         the circle: for crystals that are nearly aligned, of whose symmetric motifs it then tells
@@ -212,7 +212,7 @@ class RVAE(FittedModel):
         y
             Ignored without ``discrete_classes``. With them, labels ``(n,)`` of some subimages, text
             or integers, one for each class; None, NaN, "" or, among integers, -1 where there is
-            none. Not given, classes are found.
+            none. A few of each class do. Not given, classes are found.
         condition
             What is known of each subimage and given to encoder and decoder, so that the content
             latents need not say it: labels ``(n,)``, text or integers; or continuous values,
@@ -246,7 +246,7 @@ class RVAE(FittedModel):
             inference.measure_spread(network, task.pixels, task.context, task.device)
         if task.labels is not None and self.epochs is None:
             right = inference.agreement(networks[0], task.labels, task.pixels, task.context)
-            fitting.doubt_classes(right, task.space.content)
+            fitting.doubt_classes(right)
         history = ensemble.histories([history for _, history in found])
         others = ensemble.compare(networks, task, seed)
         self._adopt(networks[0], others, task.learned(seed, history))

@@ -157,7 +157,7 @@ def _spatial(
         "encoder.second.weight": (HIDDEN, HIDDEN + context),
         "decoder.content.weight": (HIDDEN, space.content + context),
     }
-    _check_sizes(first | others, weights)
+    _check_sizes(first | others | _level(context, space), weights)
     return Network(window, space, context, channels, encoder)
 
 
@@ -173,6 +173,7 @@ def _steerable(
             "encoder.third.weight": (HIDDEN, HIDDEN + space.classes + condition),
             "decoder.0.weight": (HIDDEN, space.content + space.classes + condition),
             "gain": (channels,),
+            **_level(space.classes + condition, space),
         },
         weights,
     )
@@ -187,6 +188,10 @@ def _steerable(
     if not _LOWEST_BAND <= band <= math.pi:
         raise ValueError(_unfit(f"band must be between {_LOWEST_BAND} and pi, got {band}"))
     return SteerableNetwork(window, space, band, condition, channels)
+
+
+def _level(context: int, space: LatentSpace) -> dict[str, tuple[int, ...]]:
+    return {"level.location": (context, space.content)} if context else {}
 
 
 def _models(name: Any, first: int, end: int) -> bool:

@@ -5,7 +5,6 @@ On a busy machine two threads of one small operation can take ten times as long 
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -66,16 +65,3 @@ def share(work: Callable[[_Task], None], tasks: list[_Task]) -> None:
             min(allowed, len(tasks)), initializer=torch.set_num_threads, initargs=(1,)
         ) as pool:
             list(pool.map(work, tasks))
-
-
-def at_a_task() -> bool:
-    """Whether this thread is a cluster's worker at a task; it must not wait for other tasks."""
-    if "distributed" not in sys.modules:
-        return False
-    from distributed import get_worker
-
-    try:
-        get_worker()
-    except ValueError:
-        return False
-    return True

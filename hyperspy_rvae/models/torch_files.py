@@ -15,6 +15,11 @@ _DTYPES = (torch.float32, torch.float64, torch.int64, torch.uint8, torch.bool)
 _NAMED = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"} | {
     f"torch {kind}Storage" for kind in ("Float", "Double", "Long", "Byte", "Bool")
 }
+# What names more, and what doubles a thing without a trace; torch.save writes none of them.
+_ODD = {"STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4", "DUP", "MEMOIZE"}
+_TUPLES = {"EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"}
+_MOST_AGAIN = 20  # times that a tuple is there once more
+_MOST_ITEMS = 10**7  # characters and numbers, written out
 
 
 def write(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
@@ -54,7 +59,7 @@ def read(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
     try:
         _check_zip(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
-        _check_plain(found, set())
+        _check_plain(found, {})
     except Exception as error:  # a broken file fails in any way
         why = str(error) if isinstance(error, _OddError) else type(error).__name__
         raise ValueError(foreign(path, what, f"torch can't read it ({why:.200})")) from error
@@ -85,17 +90,21 @@ def _check_zip(path: str | os.PathLike[str]) -> None:
 
 
 def _check_names(pickled: bytes) -> None:
+    # Tuples in tuples, each there twice, are hashed for ever.
+    tuples, again, before = set(), 0, ""
     for opcode, argument, _ in pickletools.genops(pickled):
-        if opcode.name in ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4") or (
-            opcode.name == "GLOBAL" and argument not in _NAMED
-        ):
+        if opcode.name in _ODD or (opcode.name == "GLOBAL" and argument not in _NAMED):
             raise _OddError(f"it names {argument}")
+        if opcode.name.endswith("PUT") and before in _TUPLES:
+            tuples.add(argument)
+        again += opcode.name.endswith("GET") and argument in tuples
+        if again > _MOST_AGAIN:
+            raise _OddError("its tuples hold one another many times")
+        before = opcode.name
 
 
-def _check_plain(value: Any, checked: set[int]) -> None:
-    if id(value) in checked:  # what holds itself, or one thing many times
-        return
-    checked.add(id(value))
+def _check_plain(value: Any, sizes: dict[int, int]) -> int:
+    """Refuse what `write` would not write; give how much there is of it, written out."""
     if isinstance(value, torch.Tensor):
         # A view can claim any size, so only what fills its own storage passes.
         if (
@@ -104,12 +113,20 @@ def _check_plain(value: Any, checked: set[int]) -> None:
             or not value.is_contiguous()
         ):
             raise _OddError("a tensor is a view")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _check_plain(key, checked)
-            _check_plain(item, checked)
+        return 1
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        items = [*value, *value.values()]
     elif isinstance(value, list | tuple):
-        for item in value:
-            _check_plain(item, checked)
-    elif not isinstance(value, str | int | float | None):
+        items = [*value]
+    elif isinstance(value, int | float | None):
+        return 1
+    else:
         raise _OddError(f"it holds a {type(value).__name__}")
+    if id(value) not in sizes:  # what is there many times is looked at once
+        sizes[id(value)] = _MOST_ITEMS + 1  # of what holds itself
+        sizes[id(value)] = 1 + sum(_check_plain(item, sizes) for item in items)
+    if sizes[id(value)] > _MOST_ITEMS:
+        raise _OddError("things hold one another many times")
+    return sizes[id(value)]

@@ -21,6 +21,7 @@ _NOISE_MEMORY = 0.95  # of the running noise variance, per step
 _LEAST_NOISE = 1e-4  # of the data's variance
 _GRADIENT_NORM = 1.0  # of the loss per pixel
 _BATCH_WITHOUT_GRADIENT = 64
+_CALIBRATED_MOST = 1000
 
 
 def train(
@@ -67,7 +68,9 @@ def train(
             )
         return record
 
-    return course.run(network, epoch, callback, {"optimiser": optimiser, "generator": generator})
+    history = course.run(network, epoch, callback, {"optimiser": optimiser, "generator": generator})
+    network.calibrate(images[:_CALIBRATED_MOST], given[:_CALIBRATED_MOST])
+    return history
 
 
 def validate(network: Network, images: Tensor, context: Tensor, cost: Cost, seed: int) -> float:

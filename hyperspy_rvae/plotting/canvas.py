@@ -6,9 +6,11 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib_scalebar.scalebar import ScaleBar
 
+GROUPS, NO_GROUP = colormaps["tab10"], "0.6"  # colours of labels, and of none
 Pixel = tuple[float, float, str]
 LENGTHS = {"nm", "pm", "µm", "um", "Å", "A", "angstrom", "m", "mm"}
 

@@ -9,11 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.colorbar import Colorbar
+from matplotlib.colors import ListedColormap
 
-from hyperspy_rvae.plotting.canvas import Pixel, image_axes
+from hyperspy_rvae.plotting.canvas import GROUPS, NO_GROUP, Pixel, image_axes
 
 CYCLIC = "twilight_shifted"
 SEQUENTIAL = "viridis"
+NONE, MISSING = "none", ("", "-1", "none")  # what a missing label is called, and comes as
 UNITS = {
     "angle": "rad",
     "shift_x": "px",
@@ -44,7 +46,7 @@ def plot_map(
         Shape ``(n, 2)``, x and y in pixels.
     values
         Shape ``(n,)``: numbers, or text for one colour a label. Up to ten different whole numbers
-        are labels, too.
+        are labels, too. Where a label is missing (empty text, None or -1) it is grey.
     name
         What they are; ``angle`` gets cyclic colours from -pi to pi.
     symmetry
@@ -88,12 +90,14 @@ def scatter_values(
     x, y = positions.T
     options: dict[str, Any] = {"linewidths": 0}
     if _are_labels(values):
-        labels, codes = np.unique(values.astype(str), return_inverse=True)
-        options["cmap"] = "tab10"
+        labels, codes = _numbered(values)
+        colours: list[Any] = [GROUPS(k % GROUPS.N) for k in range(len(labels))]
+        if labels[-1] == NONE:
+            colours[-1] = NO_GROUP
+        options |= {"cmap": ListedColormap(colours), "vmin": 0, "vmax": len(labels) - 1}
         drawn = ax.scatter(x, y, c=codes, **(options | kwargs))
         handles = drawn.legend_elements(num=list(range(len(labels))))[0]
-        names = [label or "none" for label in labels]
-        ax.legend(handles, names, title=name, loc="upper left", bbox_to_anchor=(1.02, 1.0))
+        ax.legend(handles, labels, title=name, loc="upper left", bbox_to_anchor=(1.02, 1.0))
         return
     if name == "angle":
         values = np.angle(np.exp(1j * symmetry * values)) / symmetry
@@ -116,6 +120,17 @@ def marker_area(ax: Axes, positions: np.ndarray) -> float:
     box = ax.get_window_extent().transformed(ax.figure.dpi_scale_trans.inverted())
     share = 72**2 * box.width * box.height / max(1, len(positions))
     return float(np.clip(0.5 * share, 2, 200))
+
+
+def _numbered(values: np.ndarray) -> tuple[list[str], np.ndarray]:
+    # Labels in order, and the number of each value's; those that are missing have the last one.
+    whole = values.dtype.kind in "iu"
+    missing = pd.isna(values) | np.isin(values.astype(str), MISSING)
+    known = values[~missing] if whole else values[~missing].astype(str)
+    labels, own = np.unique(known, return_inverse=True)
+    codes = np.full(len(values), len(labels))
+    codes[~missing] = own
+    return [*map(str, labels), *[NONE] * bool(missing.any())], codes
 
 
 def _are_labels(values: np.ndarray) -> bool:

@@ -9,10 +9,8 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 
-from hyperspy_rvae.plotting.canvas import Pixel, height_over_width, image_axes
+from hyperspy_rvae.plotting.canvas import GROUPS, NO_GROUP, Pixel, height_over_width, image_axes
 
-GROUPS = "tab10"
-NO_GROUP = "0.6"
 CYCLIC = "hsv"
 
 
@@ -235,7 +233,7 @@ def add_colour_wheel(ax: Axes, cmap: str = CYCLIC) -> Axes:
 
 
 def _colour(label: int) -> Any:
-    return NO_GROUP if label == -1 else colormaps[GROUPS](label % colormaps[GROUPS].N)
+    return NO_GROUP if label == -1 else GROUPS(label % GROUPS.N)
 
 
 def _arrows(positions: np.ndarray, vectors: np.ndarray) -> dict[str, Any]:

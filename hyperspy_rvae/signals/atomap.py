@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from hyperspy_rvae.lattice.atomap import (
@@ -14,6 +13,7 @@ from hyperspy_rvae.lattice.atomap import (
 )
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.checks import check_image, frame_count, movie_of
+from hyperspy_rvae.signals.reading import read_frame
 
 if TYPE_CHECKING:
     from hyperspy.signals import Signal2D
@@ -92,5 +92,5 @@ def to_atomap(image: AtomLatticeImage, frame: int) -> Any:
     if rows.empty:
         raise ValueError(f"frame {frame} has no atoms.")
     axis = record.image_axes(image)[-1]
-    pixels = np.asarray(movie_of(image)[frame])
+    pixels = read_frame(movie_of(image), frame)
     return to_atom_lattice(pixels, rows, pixel_size=abs(axis.scale), units=axis.units or "pixel")

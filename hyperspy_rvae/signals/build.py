@@ -10,7 +10,7 @@ import dask.array as da
 import numpy as np
 import pandas as pd
 
-from hyperspy_rvae.lattice.table import pack
+from hyperspy_rvae.lattice.packing import pack
 from hyperspy_rvae.signals.record import NODE, atom_ids, read, stored_table, write
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def atom_axis(ids: np.ndarray) -> dict[str, Any]:
 def beside(table: pd.DataFrame, values: np.ndarray, names: list[str]) -> pd.DataFrame:
     """Put columns of values beside a table, in place of columns of the same name."""
     kept = table.drop(columns=names, errors="ignore")
-    return kept.join(pd.DataFrame(values, columns=names, index=table.index))
+    return pd.concat([kept, pd.DataFrame(values, columns=names, index=table.index)], axis=1)
 
 
 def like(
@@ -103,7 +103,7 @@ def alike(
     if data is not None and signal._lazy:
         out.data = da.from_array(data)
     if columns or without:
-        table = stored_table(signal).drop(columns=list(without), errors="ignore")
+        table = stored_table(signal, copy=False).drop(columns=list(without), errors="ignore")
         rows = table.index.get_indexer(atom_ids(signal))
         for name, values in (columns or {}).items():
             none = -1 if np.issubdtype(values.dtype, np.integer) else np.nan

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +10,8 @@ import dask
 import numba
 from dask.base import get_scheduler
 from dask.diagnostics import ProgressBar
+
+from hyperspy_rvae.models.cluster import cluster
 
 
 def compute(tasks: list[Any], *, show: bool, scheduler: str | None = None) -> tuple[Any, ...]:
@@ -36,19 +37,6 @@ def compute(tasks: list[Any], *, show: bool, scheduler: str | None = None) -> tu
         return tuple(client.gather(futures))
     with ProgressBar() if show else contextlib.nullcontext():
         return dask.compute(*tasks, scheduler=get_scheduler() or scheduler)
-
-
-def cluster() -> Any:
-    """Client of the cluster that lazy work goes to; None where there is none."""
-    if "distributed" not in sys.modules:
-        return None
-    from distributed import default_client
-
-    try:
-        client = default_client()
-    except ValueError:
-        return None
-    return client if getattr(get_scheduler(), "__self__", None) is client else None
 
 
 def chosen() -> bool:

@@ -8,7 +8,7 @@ import dask.array as da
 import numpy as np
 import pandas as pd
 
-from hyperspy_rvae.lattice.table import pack
+from hyperspy_rvae.lattice.packing import pack
 from hyperspy_rvae.signals import record
 
 if TYPE_CHECKING:

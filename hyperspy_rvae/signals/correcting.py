@@ -9,13 +9,14 @@ import numpy as np
 
 from hyperspy_rvae.lattice.corrections import Field, background_field
 from hyperspy_rvae.lattice.mesh import BESIDE
-from hyperspy_rvae.lattice.table import nearest_distance
+from hyperspy_rvae.lattice.table import nearest_distance, rows_by_frame
 from hyperspy_rvae.lattice.uncertainty import neighbour_noise
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import alike
 from hyperspy_rvae.signals.checks import check_choice, is_number
 from hyperspy_rvae.signals.neighbourhood import neighbours_of
 from hyperspy_rvae.signals.regions import inside
+from hyperspy_rvae.signals.vectors import has_vector
 
 if TYPE_CHECKING:
     from hyperspy_rvae.signals.displacements import AtomDisplacements
@@ -48,17 +49,17 @@ def correct(
     if region is not None:
         chosen = inside(record.stored_axes(signal), rows, region)
     wide = WIDE * nearest_distance(rows) if width is None else width
-    data = np.full(signal.data.shape, np.nan)
-    for frame, here in rows.groupby("frame"):
-        part = chosen[rows.index.get_indexer(here.index)]
+    data, places = np.full(signal.data.shape, np.nan), np.flatnonzero(has_vector(signal))
+    xy, vectors = rows[["x", "y"]].to_numpy(), rows[["u", "v"]].to_numpy()
+    for frame, here in rows_by_frame(rows["frame"].to_numpy()):
+        part = chosen[here]
         if part.sum() < FEWEST[field]:
             raise ValueError(
                 f"the region holds {part.sum()} vectors in frame {frame}; the field {field!r} "
                 f"needs at least {FEWEST[field]}."
             )
-        vectors = here[["u", "v"]].to_numpy()
-        taken = background_field(here[["x", "y"]].to_numpy(), vectors, field, part, wide)
-        data[signal.atoms.index.get_indexer(here.index)] = vectors - taken
+        taken = background_field(xy[here], vectors[here], field, part, wide)
+        data[places[here]] = vectors[here] - taken
         _logger.info(
             "frame %s: subtracted the field %r, on average (%.3g, %.3g) %s",
             frame,

@@ -19,6 +19,7 @@ from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import alike, atom_axis, like
 from hyperspy_rvae.signals.checks import check_choice
 from hyperspy_rvae.signals.neighbourhood import frames_of, neighbours_of
+from hyperspy_rvae.signals.vectors import has_vector
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 MOST_SAMPLES = 50_000  # that components are fitted to: enough, however long the movie
+NEEDED = ["frame", "x", "y", "sublattice", "u", "v"]
 FEWEST = 10  # vectors of a sublattice: fewer have no pattern in common
 
 
@@ -43,10 +45,13 @@ def denoise(
     _check_method(method)
     check_radius(radius)
     _check_components(components, 2 * (2 * radius + 1) ** 2)
-    rows = signal.vector_rows()
+    rows = signal.vector_rows()[NEEDED]
     offsets = square_offsets(radius)
-    denoised, used = np.empty((len(rows), 2)), {}
-    for name, part in rows.groupby("sublattice"):
+    data, used = np.full(signal.data.shape, np.nan), {}
+    places, names = np.flatnonzero(has_vector(signal)), rows["sublattice"]
+    for name in sorted(names.unique()):
+        here = np.flatnonzero((names == name).to_numpy())
+        part = rows.iloc[here]
         if len(part) < FEWEST:
             raise ValueError(
                 f"sublattice {name!r} has {len(part)} vectors, and at least {FEWEST} are needed "
@@ -62,14 +67,11 @@ def denoise(
             denoiser = PatchDenoiser(method, components, seed).fit(samples)
             if denoiser.count_ is not None:
                 used[str(name)] = denoiser.count_
-        for here, neighbours in frames_of(part, offsets):
-            vectors = here[["u", "v"]].to_numpy()
-            denoised[rows.index.get_indexer(here.index)] = denoise_vectors(
-                vectors, neighbours, offsets, denoiser
-            )
+        vectors = part[["u", "v"]].to_numpy()
+        for k, neighbours in frames_of(part, offsets):
+            denoised = denoise_vectors(vectors[k], neighbours, offsets, denoiser)
+            data[places[here[k]]] = denoised
     _logger.info("denoised with %s, components %s", method, used)
-    data = np.full(signal.data.shape, np.nan)
-    data[signal.atoms.index.get_indexer(rows.index)] = denoised
     out = alike(signal, data=data, without=("u_std", "v_std"))
     done = {"method": str(method), "radius": radius, "components": used}
     record.write(out, "displacement", record.read_node(signal, "displacement") | {"denoised": done})
@@ -80,8 +82,9 @@ def _drawn_patches(part: pd.DataFrame, offsets: np.ndarray, seed: int | None) ->
     """Gather samples of one sublattice, of all its atoms or of so many drawn from every frame."""
     rng = np.random.default_rng(seed)
     share, drawn = min(1.0, MOST_SAMPLES / len(part)), []
-    for here, neighbours in frames_of(part, offsets):
-        samples = patches(here[["u", "v"]].to_numpy(), neighbours, offsets)
+    vectors = part[["u", "v"]].to_numpy()
+    for rows, neighbours in frames_of(part, offsets):
+        samples = patches(vectors[rows], neighbours, offsets)
         many = int(np.ceil(share * len(samples)))
         chosen = slice(None) if share == 1 else rng.permutation(len(samples))[:many]
         drawn.append(samples[chosen])

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from hyperspy_rvae.lattice.axes import Axis, pack_axes
-from hyperspy_rvae.lattice.table import nearest_distance, pack, select_sublattice
+from hyperspy_rvae.lattice.packing import pack
+from hyperspy_rvae.lattice.table import nearest_distance, select_sublattice
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import atom_axis, like
 from hyperspy_rvae.signals.checks import check_choice, check_image, frame_count, movie_of
@@ -77,13 +78,14 @@ def extract(
     if centres == "grid" or not record.is_current(image):  # else the image's own table serves
         described["table"] = pack(table[kept])
     frame = table["frame"].to_numpy()[kept]
-    cut = [cut_stack(movie_of(each), frame, xy[kept], size, order) for each in images]
     out_axes = [atom_axis(table.index.to_numpy()[kept]), *_window_axes(size, axes[-2:])]
     if channels is None:
-        return like(image, cut[0], out_axes, "atom_subimages", described)
+        windows = cut_stack(movie_of(image), frame, xy[kept], size, order)
+        return like(image, windows, out_axes, "atom_subimages", described)
     described["window"]["channels"] = [str(each.metadata.General.title) for each in images]
     out_axes.insert(1, {"name": record.CHANNEL, "size": len(images), "navigate": True})
-    return like(image, stack_channels(cut), out_axes, "atom_subimages", described)
+    windows = stack_channels([movie_of(each) for each in images], frame, xy[kept], size, order)
+    return like(image, windows, out_axes, "atom_subimages", described)
 
 
 def _in_register(

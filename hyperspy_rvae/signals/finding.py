@@ -22,6 +22,7 @@ from hyperspy_rvae.lattice.table import as_table, replace_sublattice, select_sub
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.checks import check_choice, check_image, frame_count, is_number, movie_of
 from hyperspy_rvae.signals.frames import each_frame, in_turn
+from hyperspy_rvae.signals.reading import read_frame
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -55,7 +56,8 @@ def find(
     )
     _warn_of_empty_frames(movie, found, (scale, contrast, method, False))
     _warn_of_failures(found)
-    store(image, replace_sublattice(before, sublattice, found))
+    found = replace_sublattice(before, sublattice, found)
+    store(image, found)
 
 
 def _first_scale(movie: np.ndarray | da.Array, contrast: Contrast) -> Scale:
@@ -88,7 +90,7 @@ def _warn_of_empty_frames(
     if not empty:
         return
     try:
-        find_columns(np.asarray(movie[empty[0]]), *given)
+        find_columns(read_frame(movie, empty[0]), *given)
     except ValueError as error:
         reason = f"frame {empty[0]}: {error}"
         if len(empty) == len(movie):
@@ -109,7 +111,7 @@ def find_second(
     if sublattice == reference:
         raise ValueError(f"a new sublattice needs another name than its reference, {reference!r}.")
     position = check_position(position)
-    table = image.atoms
+    table = record.current_table(image, copy=False)
     select_sublattice(table, reference)
     table = table[table["sublattice"] != sublattice]
     movie = movie_of(image)
@@ -138,7 +140,7 @@ def _warn_of_frames_without(
     missing = [number for number in asked if number not in new]
     for number in missing:
         try:
-            find_second_columns(np.asarray(movie[number]), *given[number])
+            find_second_columns(read_frame(movie, number), *given[number])
         except ValueError as error:
             if missing == asked:
                 raise ValueError(f"frame {number}: {error}") from error
@@ -167,7 +169,7 @@ def refine(
         raise ValueError(
             "give percent_to_nn or mask_radius, not both: each sets the mask's radius."
         )
-    table = image.atoms
+    table = record.current_table(image, copy=False)
     select_sublattice(table, sublattice)
     wish = (sublattice, method, percent_to_nn, mask_radius)
     given = [(rows, *wish) for rows in by_frame(image, table)]
@@ -209,7 +211,7 @@ def check_position(position: object) -> tuple[float, float]:
 def _followed_table(image: AtomLatticeImage) -> pd.DataFrame | None:
     """Give the table as it is now; None where none is there or can still be followed."""
     try:
-        return record.current_table(image)
+        return record.current_table(image, copy=False)
     except ValueError as error:
         if record.has_table(image):
             _logger.warning("the atoms from before are let go: %s", error)

@@ -21,7 +21,7 @@ from hyperspy_rvae.signals.conditions import (
     labels_of,
 )
 from hyperspy_rvae.signals.frames import wants_progress
-from hyperspy_rvae.signals.reading import movie_of_windows, naming_frames
+from hyperspy_rvae.signals.reading import movies_of_windows, naming_frames
 from hyperspy_rvae.subimages.stack import take
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def fit_and_encode(
     rows = drawn(len(windows), max_subimages, model.seed)
     windows = windows if rows is None else take(windows, rows)
     if isinstance(windows, da.Array) and model.buffer_subimages is None:
-        with naming_frames(movie_of_windows(windows)):
+        with naming_frames(*movies_of_windows(windows)):
             windows = compute([windows], show=show)[0]
     total = None if model.epochs is None else model.epochs * model.n_models
     done: dict[float, int] = {}  # epochs of each model; one that goes on has some behind it
@@ -74,7 +74,7 @@ def fit_and_encode(
             bar.set_postfix({"loss": f"{record['loss']:.2f}"}, refresh=False)
             bar.update(sum(done.values()) - bar.n)
 
-        with naming_frames(movie_of_windows(windows)):
+        with naming_frames(*movies_of_windows(windows)):
             model.fit(windows, y, condition=known, callback=advance, checkpoint=checkpoint)
     latents = encode(subimages, model, condition)
     keep(latents, labels)
@@ -138,7 +138,8 @@ def windows_of(subimages: AtomSubimages) -> np.ndarray | da.Array:
     if subimages.data.ndim < 4:
         return subimages.data
     (atom,) = record.navigation_of(subimages)
-    return np.moveaxis(subimages.data, atom.index_in_array, 0)
+    place = atom.index_in_array
+    return np.moveaxis(subimages.data, place, 0) if place else subimages.data
 
 
 def check_count(there: int) -> None:

@@ -11,11 +11,15 @@ import hyperspy.api as hs
 import numpy as np
 import pandas as pd
 
+from hyperspy_rvae.lattice.columns import gather, join, take_apart
 from hyperspy_rvae.signals.computing import chosen, compute, one_thread
-from hyperspy_rvae.signals.reading import naming_frames, unreadable
+from hyperspy_rvae.signals.reading import naming_frames, read_frame, unreadable
 
 if TYPE_CHECKING:
     from hyperspy.signals import BaseSignal
+
+
+TOGETHER = 64  # tables of frames, whose columns then are large enough to be freed one by one
 
 
 def each_frame(
@@ -44,11 +48,17 @@ def each_frame(
         dask.delayed(_named)(function, frame, number, given, chosen())
         for number, (frame, given) in enumerate(zip(single_frames(movie), arguments, strict=True))
     ]
+    groups = [
+        dask.delayed(_gathered)(tasks[first : first + TOGETHER])
+        for first in range(0, len(tasks), TOGETHER)
+    ]
     show = len(movie) > 1 and wants_progress(show_progressbar)
     with naming_frames(movie):
-        tables = compute(tasks, show=show, scheduler="synchronous")
-    tables = [table.assign(frame=number) for number, table in enumerate(tables)]
-    return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
+        found = compute(groups, show=show, scheduler="synchronous")
+    lengths = np.concatenate([numbers for _, numbers in found])
+    tables = [table for table, _ in found]
+    del found
+    return join(tables, np.repeat(np.arange(len(lengths)), lengths))
 
 
 def single_frames(movie: np.ndarray | da.Array) -> Iterator[Any]:
@@ -142,7 +152,7 @@ def frame_of(image: BaseSignal | np.ndarray, frame: int, shape: tuple[int, int])
     movie = data.reshape(-1, *shape)
     if len(movie) > 1 and frame not in range(len(movie)):
         raise ValueError(f"image has frames 0 to {len(movie) - 1}, not {frame!r}.")
-    return np.asarray(movie[frame if len(movie) > 1 else 0])
+    return read_frame(movie, frame if len(movie) > 1 else 0)
 
 
 def wants_progress(show_progressbar: bool | None) -> bool:
@@ -156,12 +166,18 @@ def _named(
     number: int,
     arguments: tuple[Any, ...],
     beside_others: bool,
-) -> pd.DataFrame:
+) -> dict[str, Any]:
     try:
         with one_thread(beside_others):
-            return function(np.asarray(frame), *arguments)
+            table = function(np.asarray(frame), *arguments)
+        return take_apart(table)
     except ValueError as error:
         raise ValueError(f"frame {number}: {error}") from error
+
+
+def _gathered(tables: list[dict[str, Any]]) -> tuple[dict[str, Any], list[int]]:
+    lengths = [len(next(iter(table.values()))) for table in tables]
+    return gather(tables), lengths
 
 
 def _folded(

@@ -23,6 +23,7 @@ from hyperspy_rvae.signals.build import alike
 from hyperspy_rvae.signals.checks import check_choice
 from hyperspy_rvae.signals.denoising import check_radius
 from hyperspy_rvae.signals.neighbourhood import neighbours_of, repeats
+from hyperspy_rvae.signals.vectors import has_vector
 
 if TYPE_CHECKING:
     from hyperspy_rvae.signals.displacements import AtomDisplacements
@@ -44,7 +45,7 @@ def cluster(
     _check_number(n, algorithm, len(rows))
     labels = find_groups(rows[["u", "v"]].to_numpy(), n, algorithm, features, seed)
     _logger.info("%d groups, %d atoms in none", labels.max() + 1, np.sum(labels == -1))
-    return alike(signal, columns={"cluster": _on_axis(signal, rows, labels)})
+    return alike(signal, columns={"cluster": _on_axis(signal, labels)})
 
 
 def classify(
@@ -67,9 +68,9 @@ def classify(
     classes, probabilities, scores = classify_samples(
         samples.reshape(len(samples), -1), given, estimator, seed
     )
-    columns = {"class": _on_axis(signal, rows, classes.astype(np.int64))}
+    columns = {"class": _on_axis(signal, classes.astype(np.int64))}
     for place, name in enumerate(names):
-        columns[f"probability_{name}"] = _on_axis(signal, rows, probabilities[:, place])
+        columns[f"probability_{name}"] = _on_axis(signal, probabilities[:, place])
     out = alike(signal, columns=columns)
     described = record.read_node(signal, "displacement")
     told = {"names": [str(name) for name in names], "scores": np.asarray(scores)}
@@ -118,11 +119,11 @@ def group_labels(signal: AtomDisplacements, column: str) -> pd.Series:
     return table[column]
 
 
-def _on_axis(signal: AtomDisplacements, rows: pd.DataFrame, values: np.ndarray) -> np.ndarray:
-    """Values of some atoms for all on the axis; -1 or NaN for the others."""
-    ids = record.atom_ids(signal)
-    out = np.full(len(ids), -1 if values.dtype.kind == "i" else np.nan, dtype=values.dtype)
-    out[pd.Index(ids).get_indexer(rows.index)] = values
+def _on_axis(signal: AtomDisplacements, values: np.ndarray) -> np.ndarray:
+    """Values of the atoms that have a vector for all on the axis; -1 or NaN for the others."""
+    there = has_vector(signal)
+    out = np.full(len(there), -1 if values.dtype.kind == "i" else np.nan, dtype=values.dtype)
+    out[there] = values
     return out
 
 
@@ -152,7 +153,7 @@ def _labels(
             f"labels must be one per atom of the axis, {len(ids)}, or regions by name, got shape "
             f"{values.shape}."
         )
-    values = values[pd.Index(ids).get_indexer(rows.index)]
+    values = values[has_vector(signal)]
     if values.dtype.kind == "O":
         values = np.where(pd.isna(values), "", values).astype(str)
     known = (values != "") if values.dtype.kind == "U" else (values != -1) & (values == values)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import beside
-from hyperspy_rvae.signals.manifold import reaching
+from hyperspy_rvae.signals.manifold import reaching, say_idle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +42,9 @@ def draw_latent_space(
         )
     x, y = (table[name].to_numpy() for name in names)
     colours = None if column is None else table[column].to_numpy()
-    return plot_latent_space(np.stack([x, y], 1), colours, column, names=names, ax=ax, **options)
+    points = np.stack([x, y], 1)
+    drawn = plot_latent_space(points, colours, column, names=names, ax=ax, **options)
+    return say_idle(drawn, latents, names)
 
 
 def name_classes(latents: AtomLatents, table: pd.DataFrame) -> pd.DataFrame:

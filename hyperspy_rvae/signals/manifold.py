@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +45,7 @@ def draw_manifolds(
     for place, (title, images) in enumerate(pictures):
         drawn = plot_manifold(images, across, up, names=names, ax=axes[place], **options)
         drawn.set_title(title)
+        say_idle(drawn, latents, names)
     return drawn if len(pictures) == 1 else axes
 
 
@@ -53,11 +55,32 @@ def reaching(values: pd.DataFrame, names: list[str]) -> list[str]:
     return sorted(content, key=lambda name: np.ptp(values[name]) == 0)
 
 
+def say_idle(ax: Axes, latents: AtomLatents, names: Sequence[str]) -> Axes:
+    """Add to the title which of these latents, if any, have nothing to say.
+
+    They are 0 for every atom.
+    """
+    columns, values = latents.columns, np.asarray(latents.data)
+    content = [name for name in dict.fromkeys(names) if name[0] == "z" and name in columns]
+    idle = [name for name in content if not values[:, columns.index(name)].any()]
+    if idle:
+        said = f"{', '.join(idle)} idle: nothing left beside {_told(latents.model)}"
+        ax.set_title("\n".join(filter(None, [ax.get_title(), said])), fontsize="medium")
+    return ax
+
+
+def _told(model: RVAE) -> str:
+    known = model.condition_
+    names = [] if known is None else known.names or ("the condition",)
+    return " and ".join([*names, *["class"] * bool(len(model.classes_))])
+
+
 def _channel_titles(latents: AtomLatents, title: str, count: int) -> list[str]:
     if count == 1:
         return [title]
-    names = (record.read(latents, "window") or {}).get("channels") or []
-    names = [str(name) for name in names] if len(names) == count else [""] * count
+    names = record.read_node(latents, "window").get("channels")
+    known = isinstance(names, list | tuple) and len(names) == count
+    names = [str(name) for name in names] if known else [""] * count
     named = [name or f"channel {k}" for k, name in enumerate(names)]
     return [f"{title}, {name}" if title else name for name in named]
 

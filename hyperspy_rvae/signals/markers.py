@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import hyperspy.api as hs
 import numpy as np
 
-from hyperspy_rvae.lattice.table import nearest_distance
+from hyperspy_rvae.lattice.table import nearest_distance, rows_by_frame
+from hyperspy_rvae.signals.checks import movie_of
+from hyperspy_rvae.signals.reading import naming_frames
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +33,8 @@ def plot_markers(image: AtomLatticeImage, table: pd.DataFrame, **kwargs: Any) ->
     **kwargs
         Passed to the image's ``plot``.
     """
-    image.plot(**kwargs)
+    with naming_frames(movie_of(image)):
+        image.plot(**kwargs)
     x_axis, y_axis = image.axes_manager.signal_axes
     spacing = nearest_distance(table)
     size = SHARE * abs(x_axis.scale) * (spacing if np.isfinite(spacing) else 10.0)
@@ -55,8 +58,7 @@ def _offsets(rows: pd.DataFrame, shape: tuple[int, ...]) -> np.ndarray:
     if not shape:
         return rows[["x", "y"]].to_numpy()
     offsets = np.empty(shape, dtype=object)
-    frames = dict(list(rows.groupby("frame")))
+    frames, xy = dict(rows_by_frame(rows["frame"].to_numpy())), rows[["x", "y"]].to_numpy()
     for frame, index in enumerate(np.ndindex(shape)):
-        here = frames.get(frame)
-        offsets[index] = np.empty((0, 2)) if here is None else here[["x", "y"]].to_numpy()
+        offsets[index] = xy[frames.get(frame, slice(0, 0))]
     return offsets

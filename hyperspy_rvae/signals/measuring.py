@@ -23,7 +23,14 @@ from hyperspy_rvae.lattice.ideal import (
     mean_over_time,
     plane_crossings,
 )
-from hyperspy_rvae.lattice.table import nearest_distance, pack, select_sublattice, settled_rows
+from hyperspy_rvae.lattice.packing import pack
+from hyperspy_rvae.lattice.table import (
+    REQUIRED,
+    nearest_distance,
+    rows_by_frame,
+    select_sublattice,
+    settled_rows,
+)
 from hyperspy_rvae.lattice.uncertainty import centre_variances
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import atom_axis, like
@@ -38,6 +45,7 @@ if TYPE_CHECKING:
 
 Units = Literal["px", "axes", "pm"]
 Ideal = Literal["neighbours", "cells", "lattice", "planes", "time"]
+NEEDED = (*REQUIRED, "x_std", "y_std", "converged", "track")
 UNEVEN = (0.02, 0.1)  # lattice vectors that differ by so much may be the scan's doing
 
 _logger = logging.getLogger(__name__)
@@ -63,7 +71,8 @@ def map_displacements(
     factors, unit = vector_units(axes[-1], axes[-2], units)
     if method == "time":
         reference = names[0]
-    around = settled_rows(select_sublattice(table, reference))
+    known = table[[name for name in NEEDED if name in table]]
+    around = settled_rows(select_sublattice(known, reference))
     chosen = np.ones(len(around), dtype=bool)
     if region is not None:
         if method != "lattice":
@@ -72,21 +81,21 @@ def map_displacements(
             )
         chosen = inside(axes, around, region)
     _warn_uneven(around, reference, axes)
-    parts, unsettled = [], 0
+    parts, unsettled, stds = [], 0, ["u_std", "v_std"]
     for name in names:
-        atoms = select_sublattice(table, name)
+        atoms = select_sublattice(known, name)
         place = _place(name, reference, method, position)
         good = settled_rows(atoms)
         vectors, variances = _by_frame(good, around, method, place, chosen)
         part = pd.DataFrame(vectors, index=good.index, columns=["u", "v"])
-        part[["u_std", "v_std"]] = np.sqrt(variances)
+        if variances is not None:
+            part[stds] = np.sqrt(variances)
         parts.append(part if good is atoms else part.reindex(atoms.index))
         unsettled += len(atoms) - len(good)
     found = parts[0] if len(parts) == 1 else pd.concat(parts).sort_index()
     _count_gaps(found, method, unsettled)
     entries: dict[str, Any] = {"axes": pack_axes(axes)}
-    stds = ["u_std", "v_std"]
-    if found[stds].notna().to_numpy().any():
+    if stds[0] in found and found[stds].notna().to_numpy().any():
         table = table.drop(columns=stds, errors="ignore").join(found[stds] * factors)
         entries["table"] = pack(table)
     elif not record.is_current(image):  # else the image's own table serves
@@ -121,39 +130,35 @@ def _by_frame(
     method: Ideal,
     place: tuple[float, float],
     chosen: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors in pixels and their variances, row for row with `atoms`; (n, 2) each."""
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Vectors in pixels, row for row with `atoms`, and their variances if known; (n, 2) each."""
+    variances = _variances(atoms)
     if method == "time":
-        return _from_time(atoms), _variances(atoms)
-    vectors = pd.DataFrame(np.nan, index=atoms.index, columns=["u", "v"])
-    variances = vectors.copy()
-    references = {
-        frame: (rows, chosen[around.index.get_indexer(rows.index)])
-        for frame, rows in around.groupby("frame")
-    }
-    both = {frame: rows for frame, rows in atoms.groupby("frame") if frame in references}
+        return _from_time(atoms), variances
+    places, others, doubt = _xy(atoms), _xy(around), _variances(around)
+    references = dict(rows_by_frame(around["frame"].to_numpy()))
+    frames = rows_by_frame(atoms["frame"].to_numpy())
+    both = [(rows, references[frame]) for frame, rows in frames if frame in references]
     if not both:
         raise ValueError("no frame has atoms of both sublattices, so there is nothing to measure.")
-    fullest = max(both, key=lambda frame: len(references[frame][0]))
+    rows, there = max(both, key=lambda pair: len(others[pair[1]]))
     if method == "neighbours":
-        neighbours, reach = coordination(_xy(both[fullest]), _xy(references[fullest][0]))
+        neighbours, reach = coordination(places[rows], others[there])
     else:
-        name = str(around["sublattice"].iloc[0])
-        lattice = repeats(references[fullest][0], name)
-    for frame, rows in both.items():
-        xy, others = _xy(rows), references[frame][0]
-        variances.loc[rows.index] = _variances(rows)
+        lattice = repeats(around.iloc[there], str(around["sublattice"].iloc[0]))
+    vectors = np.full(places.shape, np.nan)
+    for rows, there in both:
+        xy, corners = places[rows], others[there]
         if method == "neighbours":
-            ideal = neighbour_centres(xy, _xy(others), neighbours, reach)
-            variances.loc[rows.index] += centre_variances(
-                xy, _xy(others), _variances(others), neighbours
-            )
+            ideal = neighbour_centres(xy, corners, neighbours, reach)
+            if variances is not None:
+                variances[rows] += centre_variances(xy, corners, doubt[there], neighbours)
         else:
-            ideal = _ideal(method, xy, _xy(others), lattice, place, references[frame][1])
-        vectors.loc[rows.index] = displacements(xy, ideal)
+            ideal = _ideal(method, xy, corners, lattice, place, chosen[there])
+        vectors[rows] = displacements(xy, ideal)
     if method == "neighbours":
-        check_centred(vectors.to_numpy(), reach)
-    return vectors.to_numpy(), variances.to_numpy()
+        check_centred(vectors, reach)
+    return vectors, variances
 
 
 def _ideal(
@@ -174,25 +179,30 @@ def _ideal(
 
 
 def _from_time(atoms: pd.DataFrame) -> np.ndarray:
-    frames = [rows for _, rows in atoms.groupby("frame")]
+    frames = [rows for _, rows in rows_by_frame(atoms["frame"].to_numpy())]
     if len(frames) < 2:
         raise ValueError(
             "a mean over time needs a movie, and the atoms are in one frame; choose another method."
         )
-    tracks = [rows["track"].to_numpy() for rows in frames] if "track" in atoms else None
-    ideal = mean_over_time([_xy(rows) for rows in frames], nearest_distance(atoms), tracks)
-    return displacements(_xy(atoms), np.concatenate(ideal))
+    track = atoms["track"].to_numpy() if "track" in atoms else None
+    tracks = None if track is None else [track[rows] for rows in frames]
+    vectors = _xy(atoms)
+    places = [vectors[rows] for rows in frames]
+    ideal = mean_over_time(places, nearest_distance(atoms), tracks)
+    for rows, there in zip(frames, ideal, strict=True):
+        vectors[rows] -= there
+    return vectors
 
 
-def _variances(atoms: pd.DataFrame) -> np.ndarray:
-    """Squares of ``x_std`` and ``y_std``; NaN where the table has none."""
+def _variances(atoms: pd.DataFrame) -> np.ndarray | None:
+    """Squares of ``x_std`` and ``y_std``; None where the table has none."""
     if not {"x_std", "y_std"} <= set(atoms):
-        return np.full((len(atoms), 2), np.nan)
+        return None
     return atoms[["x_std", "y_std"]].to_numpy(dtype=np.float64) ** 2
 
 
 def _xy(rows: pd.DataFrame) -> np.ndarray:
-    return rows[["x", "y"]].to_numpy()
+    return np.stack([rows["x"], rows["y"]], axis=1)
 
 
 def _count_gaps(found: pd.DataFrame, method: Ideal, unsettled: int) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from hyperspy_rvae.lattice.mesh import lattice_neighbours
 from hyperspy_rvae.lattice.sites import lattice_vectors
+from hyperspy_rvae.lattice.table import rows_by_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,15 +35,26 @@ def neighbours_of(table: pd.DataFrame, offsets: np.ndarray) -> np.ndarray:
     ValueError
         If the atoms of a sublattice form no lattice.
     """
-    neighbours = np.full((len(table), len(offsets)), -1)
-    for _, part in table.groupby("sublattice"):
-        for rows, found in frames_of(part, offsets):
-            places = table.index.get_indexer(rows.index)
-            neighbours[places] = np.where(found < 0, -1, places[found])
+    neighbours = np.full((len(table), len(offsets)), -1, dtype=np.int32)
+    for rows, found in lattices_of(table, offsets):
+        neighbours[rows] = np.where(found < 0, -1, rows[found])
     return neighbours
 
 
-def frames_of(part: pd.DataFrame, offsets: np.ndarray) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+def lattices_of(
+    table: pd.DataFrame, offsets: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Go through the sublattices and their frames; as :func:`frames_of`, with rows of the table."""
+    names = table["sublattice"]
+    for name in sorted(names.unique()):
+        places = np.flatnonzero((names == name).to_numpy())
+        for rows, found in frames_of(table.iloc[places], offsets):
+            yield places[rows], found
+
+
+def frames_of(
+    part: pd.DataFrame, offsets: np.ndarray
+) -> Iterator[tuple[slice | np.ndarray, np.ndarray]]:
     """Go through the frames of one sublattice.
 
     Parameters
@@ -55,13 +67,14 @@ def frames_of(part: pd.DataFrame, offsets: np.ndarray) -> Iterator[tuple[pd.Data
     Yields
     ------
     rows
-        Those of one frame.
+        Numbers of those of one frame.
     neighbours
         Numbers of these rows, shape ``(n, m)``; -1 for none.
     """
     vectors = repeats(part, str(part["sublattice"].iloc[0]))
-    for _, rows in part.groupby("frame"):
-        yield rows, lattice_neighbours(rows[["x", "y"]].to_numpy(), vectors, offsets)
+    xy = part[["x", "y"]].to_numpy()
+    for _, rows in rows_by_frame(part["frame"].to_numpy()):
+        yield rows, lattice_neighbours(xy[rows], vectors, offsets)
 
 
 def repeats(table: pd.DataFrame, name: str) -> np.ndarray:

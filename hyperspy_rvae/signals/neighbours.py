@@ -12,7 +12,7 @@ import pandas as pd
 from hyperspy_rvae.lattice.bonds import bond_cut, doubled, nearest_distances
 from hyperspy_rvae.lattice.displacements import coordination
 from hyperspy_rvae.lattice.neighbours import moments, nearest_neighbours, within_reach
-from hyperspy_rvae.lattice.table import select_sublattice
+from hyperspy_rvae.lattice.table import REQUIRED, rows_by_frame, select_sublattice
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.checks import check_choice, check_image
 from hyperspy_rvae.signals.maps import map_column
@@ -38,8 +38,8 @@ class Neighbours:
     ids
         Ids of the neighbours, shape ``(n, k)``, nearest first; -1 where there are too few.
     vectors
-        From each atom to its neighbours, shape ``(n, k, 2)``: u right, v down, in :attr:`units`;
-        NaN where there are too few.
+        From each atom to its neighbours, float32, shape ``(n, k, 2)``: u right, v down, in
+        :attr:`units`; NaN where there are too few.
     complete
         Shape ``(n,)``: whether all k are known. They are not where a nearer one could lie beyond
         the image's border.
@@ -139,7 +139,7 @@ class Neighbours:
                 f"{n or 'any'} clusters; take fewer neighbours or a larger image."
             )
         labels = np.full(len(self.atoms), -1)
-        described = moments(self.vectors[self.complete])
+        described = moments(self.vectors[self.complete].astype(np.float64))
         labels[self.complete] = cluster_configurations(
             described, n, algorithm, rotation_invariant, seed
         )
@@ -236,50 +236,62 @@ def neighbours(
     check_choice(units, get_args(Units), "units")
     if k is not None:
         _check_count(k, "k")
-    table = image.atoms
+    table = record.current_table(image, copy=False)
     atoms = select_sublattice(table, sublattice)
-    others = select_sublattice(table, reference)
+    others = select_sublattice(table[list(REQUIRED)], reference)
     aspect = np.array([1.0, record.pixel_aspect(image)])
     pairs = _by_frame(atoms, others, aspect)
     if not any(len(here) and len(there) > (own >= 0).any() for here, there, own, *_ in pairs):
         raise ValueError("no atom has a neighbour in its frame; find more atoms.")
     _warn_doubled(pairs)
     height, width = image.data.shape[-2:]
-    places = atoms[["x", "y"]].to_numpy() * aspect
-    depth = np.minimum(places, (np.array([width, height]) - 1) * aspect - places).min(1)
+    depth = np.full(len(atoms), np.inf)
+    for name, length, factor in zip("xy", (width, height), aspect, strict=True):
+        places = atoms[name].to_numpy()
+        depth = np.minimum(depth, np.minimum(places, length - 1 - places) * factor)
     count, reach = _coordination(pairs, atoms, k is None)
     k = _most_frequent(count, depth >= reach) if k is None else int(k)
-    vectors, ids = np.full((len(atoms), k, 2), np.nan), np.full((len(atoms), k), -1)
-    for here, there, own, rows, names in pairs:
-        index, found = nearest_neighbours(here, there, k, own)
-        vectors[rows], ids[rows] = found, np.where(index >= 0, names[index], -1)
-    far = np.hypot(*vectors[:, -1].T)
     axes = record.image_axes(image)
     factors, name = vector_units(axes[-1], axes[-2], units)
+    vectors = np.full((len(atoms), k, 2), np.nan, dtype=np.float32)
+    kind = np.int32 if others.index.max() < 2**31 else np.int64
+    ids = np.full((len(atoms), k), -1, dtype=kind)
+    complete = np.zeros(len(atoms), dtype=bool)
+    for here, there, own, rows, names in pairs:
+        index, found = nearest_neighbours(here, there, k, own)
+        far = np.hypot(*found[:, -1].T)
+        complete[rows] = np.isfinite(far) & (far <= depth[rows])
+        vectors[rows] = found / aspect * factors
+        ids[rows] = np.where(index >= 0, np.asarray(names)[index], -1)
     return Neighbours(
         atoms.assign(coordination=count),
         ids,
-        vectors / aspect * factors,
-        np.isfinite(far) & (far <= depth),
+        vectors,
+        complete,
         name,
         image.data.shape[-2:],
         record.image_pixel(image),
     )
 
 
-Pair = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+Pair = tuple[np.ndarray, np.ndarray, np.ndarray, slice | np.ndarray, pd.Index]
 
 
 def _by_frame(atoms: pd.DataFrame, others: pd.DataFrame, aspect: np.ndarray) -> list[Pair]:
     """Atoms and others of each frame, which of the others an atom is, its row, the others' ids."""
-    around = others.groupby("frame").indices
+    around = dict(rows_by_frame(others["frame"].to_numpy()))
+    xy = others[["x", "y"]].to_numpy() * aspect
+    same = atoms.index.equals(others.index)
+    places = xy if same else atoms[["x", "y"]].to_numpy() * aspect
     pairs = []
-    for frame, rows in atoms.groupby("frame").indices.items():
-        there = around.get(frame, np.empty(0, dtype=np.int64))
-        names = others.index.to_numpy()[there]
-        own = pd.Index(names).get_indexer(atoms.index[rows])
-        here = atoms[["x", "y"]].to_numpy()[rows] * aspect
-        pairs.append((here, others[["x", "y"]].to_numpy()[there] * aspect, own, rows, names))
+    for frame, rows in rows_by_frame(atoms["frame"].to_numpy()):
+        there = around.get(frame, slice(0, 0))
+        names = others.index[there]
+        if same:
+            own = np.arange(len(names), dtype=np.int32)
+        else:
+            own = names.get_indexer(atoms.index[rows]).astype(np.int32)
+        pairs.append((places[rows], xy[there], own, rows, names))
     return pairs
 
 

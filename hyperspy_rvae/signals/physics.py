@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,14 +14,21 @@ from hyperspy_rvae.lattice.axes import Axis, unit_factor
 from hyperspy_rvae.lattice.displacements import coordination
 from hyperspy_rvae.lattice.mesh import BESIDE, lattice_indices, lattice_neighbours, square_offsets
 from hyperspy_rvae.lattice.strain import cell_shapes, local_cells, local_gradients, strain_tensors
-from hyperspy_rvae.lattice.table import select_sublattice, settled
+from hyperspy_rvae.lattice.table import (
+    AT_ONCE,
+    REQUIRED,
+    rows_by_frame,
+    select_sublattice,
+    settled,
+)
 from hyperspy_rvae.lattice.tilt import shell_tilts
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import alike
 from hyperspy_rvae.signals.checks import is_number
-from hyperspy_rvae.signals.neighbourhood import neighbours_of, repeats
+from hyperspy_rvae.signals.neighbourhood import lattices_of, repeats
 from hyperspy_rvae.signals.properties import as_properties
 from hyperspy_rvae.signals.regions import inside
+from hyperspy_rvae.signals.vectors import has_vector
 
 if TYPE_CHECKING:
     from hyperspy_rvae.signals.displacements import AtomDisplacements
@@ -38,12 +45,17 @@ C_PER_A2_IN_UC_PER_CM2 = 1e6 * 1e16
 
 def strain_map(image: AtomLatticeImage, sublattice: str, reference: Any) -> AtomProperties:
     """Measure strain; as ``AtomLatticeImage.strain_map``."""
-    table = image.atoms
-    atoms = select_sublattice(table, sublattice)
+    table = record.current_table(image, copy=False)
+    atoms = select_sublattice(table[_needed(table)], sublattice)
     sizes = np.array(_sizes(image)[0])
-    cells = _cells(atoms, sizes, sublattice)
+    cells = np.full((len(atoms), 2, 2), np.nan)
+    for rows, found in _cells(atoms, sizes, sublattice):
+        cells[rows] = found
     unstrained = _reference_cell(image, atoms, cells, reference, sizes)
-    tensors = strain_tensors(cells, unstrained)
+    tensors = cells.reshape(-1, 4)
+    for first in range(0, len(cells), AT_ONCE):  # in the cells' own memory
+        part = slice(first, first + AT_ONCE)
+        tensors[part] = strain_tensors(cells[part], unstrained)
     _count_gaps(tensors, "strain", FEW_NEIGHBOURS)
     units = {"exx": "", "eyy": "", "exy": "", "rotation": "rad"}
     noted = {"sublattice": sublattice, "reference": unstrained / sizes}
@@ -52,10 +64,12 @@ def strain_map(image: AtomLatticeImage, sublattice: str, reference: Any) -> Atom
 
 def cell_map(image: AtomLatticeImage, sublattice: str) -> AtomProperties:
     """Measure cells; as ``AtomLatticeImage.cell_map``."""
-    table = image.atoms
-    atoms = select_sublattice(table, sublattice)
+    table = record.current_table(image, copy=False)
+    atoms = select_sublattice(table[_needed(table)], sublattice)
     sizes, length = _sizes(image)
-    shapes = cell_shapes(_cells(atoms, np.array(sizes), sublattice))
+    shapes = np.full((len(atoms), 5), np.nan)
+    for rows, found in _cells(atoms, np.array(sizes), sublattice):
+        shapes[rows] = cell_shapes(found)
     _count_gaps(shapes, "cell", FEW_NEIGHBOURS)
     units = {"a": length, "b": length, "ratio": "", "gamma": "rad", "area": f"{length}²"}
     return as_properties(image, shapes, atoms.index.to_numpy(), units, table, sublattice=sublattice)
@@ -63,43 +77,44 @@ def cell_map(image: AtomLatticeImage, sublattice: str) -> AtomProperties:
 
 def tilt_map(image: AtomLatticeImage, sublattice: str, centre: str) -> AtomProperties:
     """Measure tilt; as ``AtomLatticeImage.tilt_map``."""
-    table = image.atoms
     if sublattice == centre:
         raise ValueError(
             f"sublattice and centre are both {centre!r}; a tilt is that of atoms around others."
         )
-    shell, atoms = select_sublattice(table, sublattice), select_sublattice(table, centre)
+    table = record.current_table(image, copy=False)
+    known = table[_needed(table)]
+    shell, atoms = select_sublattice(known, sublattice), select_sublattice(known, centre)
     sizes = np.array(_sizes(image)[0])
     vectors = repeats(atoms, centre)
-    out = pd.DataFrame(np.nan, index=atoms.index, columns=["tilt", "staggered"])
-    shell = shell[settled(shell)]
-    around = {frame: rows[["x", "y"]].to_numpy() for frame, rows in shell.groupby("frame")}
-    for frame, rows in atoms[settled(atoms)].groupby("frame"):
+    out = np.full((len(atoms), 2), np.nan)
+    around = {frame: places for frame, _, places in _settled_by_frame(shell)}
+    for frame, rows, xy in _settled_by_frame(atoms):
         if len(around.get(frame, ())) < 3:
             continue
-        xy = rows[["x", "y"]].to_numpy()
         parity = lattice_indices(xy, vectors).sum(1) % 2
         neighbours, reach = coordination(xy * sizes, around[frame] * sizes)
         tilts = shell_tilts(xy * sizes, around[frame] * sizes, neighbours, reach, parity)
-        out.loc[rows.index] = np.stack([tilts, tilts * (1 - 2 * parity)], axis=-1)
+        out[rows] = np.stack([tilts, tilts * (1 - 2 * parity)], axis=-1)
     _count_gaps(
-        out.to_numpy(),
+        out,
         "tilt",
         f"fewer {sublattice!r} atoms around it than others have, or a fit that did not converge",
     )
     units = {"tilt": "rad", "staggered": "rad"}
     noted = {"sublattice": sublattice, "centre": centre}
-    return as_properties(image, out.to_numpy(), atoms.index.to_numpy(), units, table, **noted)
+    return as_properties(image, out, atoms.index.to_numpy(), units, table, **noted)
 
 
 def gradient_map(signal: AtomVectors) -> AtomProperties:
     """Gradients; as ``AtomVectors.gradient_map``."""
     rows = signal.vector_rows()
     width, height, length = record.pixel(signal)
-    xy = rows[["x", "y"]].to_numpy() * (width, height)
-    found = local_gradients(xy, rows[["u", "v"]].to_numpy(), neighbours_of(rows, BESIDE))
-    (ux, uy), (vx, vy) = found[:, 0].T, found[:, 1].T
-    columns = np.stack([ux, uy, vx, vy, ux + vy, uy - vx], axis=-1)
+    xy, vectors = rows[["x", "y"]].to_numpy() * (width, height), rows[["u", "v"]].to_numpy()
+    columns = np.full((len(rows), 6), np.nan)
+    for here, neighbours in lattices_of(rows, BESIDE):
+        found = local_gradients(xy[here], vectors[here], neighbours)
+        (ux, uy), (vx, vy) = found[:, 0].T, found[:, 1].T
+        columns[here] = np.stack([ux, uy, vx, vy, ux + vy, uy - vx], axis=-1)
     per = f"{signal.units}/{length or 'px'}"
     names = ["du_dx", "du_dy", "dv_dx", "dv_dy", "divergence", "curl"]
     return as_properties(signal, columns, rows.index.to_numpy(), dict.fromkeys(names, per))
@@ -126,7 +141,7 @@ def polarization(
         moments = moments + born_charges[name] * _mean_around(rows, shifts, moved[0], name)
     factor = elementary_charge * C_PER_A2_IN_UC_PER_CM2 / cell_volume
     data = np.full((len(record.atom_ids(signal)), 2), np.nan)
-    data[signal.atoms.index.get_indexer(rows.index[first])] = moments * factor
+    data[np.flatnonzero(has_vector(signal))[first]] = moments * factor
     out = alike(signal, data=data, without=("u_std", "v_std"))
     noted = {"units": "µC/cm²", "born_charges": dict(born_charges), "cell_volume": cell_volume}
     record.write(out, "displacement", described | noted)
@@ -142,16 +157,29 @@ def _sizes(image: AtomLatticeImage) -> tuple[tuple[float, float], str]:
     return (abs(x_axis.scale), abs(y_axis.scale) * factor), x_axis.units
 
 
-def _cells(atoms: pd.DataFrame, sizes: np.ndarray, name: str) -> np.ndarray:
-    """Local lattice vectors of each atom, shape ``(n, 2, 2)``, in units of `sizes`."""
+def _needed(table: pd.DataFrame) -> list[str]:
+    """Columns that say where atoms are, and which of them were found."""
+    return [name for name in (*REQUIRED, "converged") if name in table]
+
+
+def _settled_by_frame(atoms: pd.DataFrame) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Go through the frames: number, rows that a fit has found, and their places ``(n, 2)``."""
+    good, numbers = settled(atoms), np.arange(len(atoms), dtype=np.int32)
+    for frame, rows in rows_by_frame(atoms["frame"].to_numpy()):
+        here = numbers[rows][good[rows]]
+        if len(here):
+            yield frame, here, atoms[["x", "y"]].iloc[here].to_numpy()
+
+
+def _cells(
+    atoms: pd.DataFrame, sizes: np.ndarray, name: str
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Go through the frames: rows, and their lattice vectors ``(n, 2, 2)`` in units of `sizes`."""
     offsets = square_offsets(1)[1:]
     vectors = repeats(atoms, name)
-    cells = np.full((len(atoms), 2, 2), np.nan)
-    for _, rows in atoms[settled(atoms)].groupby("frame"):
-        xy = rows[["x", "y"]].to_numpy()
+    for _, rows, xy in _settled_by_frame(atoms):
         neighbours = lattice_neighbours(xy, vectors, offsets)
-        cells[atoms.index.get_indexer(rows.index)] = local_cells(xy * sizes, neighbours, offsets)
-    return cells
+        yield rows, local_cells(xy * sizes, neighbours, offsets)
 
 
 def _reference_cell(
@@ -174,7 +202,7 @@ def _reference_cell(
             "no atom of the reference has three neighbours on its lattice, so there is nothing to "
             "compare with; take a larger region."
         )
-    return cells[chosen].mean(0)
+    return cells.mean(axis=0, where=chosen[:, None, None])
 
 
 def inside_image(image: AtomLatticeImage, atoms: pd.DataFrame, roi: Any) -> np.ndarray:

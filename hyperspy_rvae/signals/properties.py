@@ -8,7 +8,7 @@ import numpy as np
 from hyperspy.signals import LazySignal1D
 
 from hyperspy_rvae.lattice.axes import pack_axes
-from hyperspy_rvae.lattice.table import pack
+from hyperspy_rvae.lattice.packing import pack
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import atom_axis, like
 from hyperspy_rvae.signals.values import AtomValues
@@ -113,6 +113,8 @@ def as_properties(
     described = {"names": list(units), "units": list(units.values()), **noted}
     entries: dict[str, Any] = {"properties": described}
     if table is not None:
-        entries |= {"table": pack(table), "axes": pack_axes(record.image_axes(source))}
+        entries["axes"] = pack_axes(record.image_axes(source))
+        if not record.is_current(source):  # else the image's own table serves
+            entries["table"] = pack(table)
     axes = [atom_axis(ids), {"name": "property", "size": len(units), "navigate": False}]
     return like(source, data, axes, "atom_properties", entries)

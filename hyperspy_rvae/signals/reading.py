@@ -14,8 +14,24 @@ import numpy as np
 _logger = logging.getLogger(__name__)
 
 
+def read_frame(movie: np.ndarray | da.Array, frame: int) -> np.ndarray:
+    """Read one frame of a movie.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    try:
+        return np.asarray(movie[frame])
+    except Exception as error:
+        if not isinstance(movie, da.Array) or _tells(error):
+            raise
+        raise unreadable(frame, frame + 1, error) from error
+
+
 @contextlib.contextmanager
-def naming_frames(movie: np.ndarray | da.Array | None) -> Iterator[None]:
+def naming_frames(*movies: np.ndarray | da.Array) -> Iterator[None]:
     """Name the frames that cannot be read, if that is why what is done here fails.
 
     Readers name no frame, and chunks are read together. So the movie is read again, chunk by
@@ -29,17 +45,23 @@ def naming_frames(movie: np.ndarray | da.Array | None) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not isinstance(movie, da.Array) or _tells(error):
+        lazy = [movie for movie in movies if isinstance(movie, da.Array)]
+        if not lazy or _tells(error):
             raise
         _logger.warning("%s; looking for frames that cannot be read", error)
-        first = 0
-        for number, length in enumerate(movie.chunks[0]):
-            try:
-                movie.blocks[number].compute()
-            except Exception as again:
-                raise unreadable(first, first + length, again) from error
-            first += length
+        for movie in lazy:
+            _look_for_frames(movie, error)
         raise
+
+
+def _look_for_frames(movie: da.Array, error: Exception) -> None:
+    first = 0
+    for number, length in enumerate(movie.chunks[0]):
+        try:
+            movie.blocks[number].compute()
+        except Exception as again:
+            raise unreadable(first, first + length, again) from error
+        first += length
 
 
 def unreadable(first: int, end: int, error: Exception) -> OSError:
@@ -60,7 +82,7 @@ def _tells(error: Exception) -> bool:
     return cluster or training or memory or str(error).startswith("frame")
 
 
-def movie_of_windows(windows: Any) -> da.Array | None:
-    """Give the movie that windows are lazily cut from, if they are."""
+def movies_of_windows(windows: Any) -> list[da.Array]:
+    """Give the movies that windows are lazily cut from, one a channel, if they are."""
     layers = getattr(getattr(windows, "dask", None), "layers", {})
-    return getattr(layers.get(getattr(windows, "name", None)), "source", None)
+    return getattr(layers.get(getattr(windows, "name", None)), "source", [])

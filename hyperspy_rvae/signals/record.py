@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hyperspy_rvae.lattice.axes import Axis, move_table, pack_axes, unmoved, unpack_axes
-from hyperspy_rvae.lattice.table import pack, unpack
+from hyperspy_rvae.lattice.packing import pack, unpack
+from hyperspy_rvae.signals.declared import check_declared
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 NODE = "Atoms"
 CHANNEL = "channel"
-MOST_BYTES = 2**31  # of one array; a lazy one declares any size
+LARGEST = 2**31  # number, so that products of two are whole as well
 
 
 def image_axes(signal: BaseSignal) -> list[Axis]:
@@ -56,8 +57,8 @@ def stored_table(signal: BaseSignal, *, copy: bool = True) -> pd.DataFrame:
     return unpack(table, copy=copy)
 
 
-def listed_atoms(signal: BaseSignal) -> pd.DataFrame:
-    """Give the rows of the table that are on the atom axis, in its order."""
+def listed_atoms(signal: BaseSignal, *, copy: bool = True) -> pd.DataFrame:
+    """Give the rows of the table that are on the atom axis, in its order; to change it, copy it."""
     table, ids = stored_table(signal, copy=False), atom_ids(signal)
     rows = table.index.get_indexer(ids)
     unknown = ids[rows < 0]
@@ -66,6 +67,8 @@ def listed_atoms(signal: BaseSignal) -> pd.DataFrame:
             f"{len(unknown)} atoms of the atom axis are not in the table, the first has the id "
             f"{unknown[0]}; the axis must keep the ids that it came with."
         )
+    if not copy and len(rows) and (np.diff(rows) == 1).all():
+        return table.iloc[rows[0] : rows[-1] + 1]
     return table.iloc[rows]
 
 
@@ -171,7 +174,7 @@ def read(signal: BaseSignal, key: str) -> Any:
         raise ValueError(f"metadata.{NODE} is {node!r:.40}, not a node; the file is damaged.")
     value = None if node is None else node.get_item(key)
     value = value.as_dictionary() if hasattr(value, "as_dictionary") else value
-    _check_sizes(value, f"{NODE}.{key}")
+    check_declared(value, f"{NODE}.{key}")
     return value
 
 
@@ -183,16 +186,6 @@ def read_node(signal: BaseSignal, key: str) -> dict[str, Any]:
             f"metadata.{NODE}.{key} is {value!r:.40}, not a node; the file is damaged."
         )
     return value or {}
-
-
-def _check_sizes(value: Any, where: str) -> None:
-    for name, item in value.items() if isinstance(value, dict) else ():
-        _check_sizes(item, f"{where}.{name}")
-    if not isinstance(value, np.ndarray) and getattr(value, "nbytes", 0) > MOST_BYTES:
-        raise ValueError(
-            f"metadata.{where} declares {value.nbytes} bytes, at most {MOST_BYTES} are read; the "
-            "file is damaged."
-        )
 
 
 def write(signal: BaseSignal, key: str, value: Any) -> None:
@@ -276,6 +269,9 @@ def whole_axis(axis: Any, what: str) -> np.ndarray:
     ValueError
         If they are not whole numbers, as after ``rebin``.
     """
+    if axis.is_uniform and _whole(axis.offset) and _whole(axis.scale) and axis.scale:
+        first, step = int(axis.offset), int(axis.scale)
+        return np.arange(first, first + step * axis.size, step)
     values = np.rint(axis.axis).astype(np.int64)
     if not np.allclose(values, axis.axis, rtol=0, atol=1e-3):
         raise ValueError(
@@ -283,3 +279,7 @@ def whole_axis(axis: Any, what: str) -> np.ndarray:
             "values were summed or the axis was calibrated; take every n-th with a slice instead."
         )
     return values
+
+
+def _whole(number: float) -> bool:
+    return float(number).is_integer() and abs(number) < LARGEST

@@ -9,6 +9,7 @@ import numpy as np
 from hyperspy_rvae.lattice.refinement.rendering import model_image
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.checks import frame_count, movie_of
+from hyperspy_rvae.signals.reading import read_frame
 
 if TYPE_CHECKING:
     from hyperspy_rvae.signals.image import AtomLatticeImage
@@ -26,7 +27,7 @@ def plot_frame(image: AtomLatticeImage, frame: int) -> np.ndarray:
     here = table[table["frame"] == frame]
     if here.empty:
         raise ValueError(f"frame {frame} has no atoms.")
-    pixels = np.asarray(movie_of(image)[frame]).astype(np.float64)
+    pixels = read_frame(movie_of(image), frame).astype(np.float64)
     model = model_image(pixels.shape, here)
     lost = here.loc[~here["converged"], ["x", "y"]] if "converged" in here else here.iloc[:0, 1:3]
     return plot_residual(pixels, model, lost.to_numpy(), pixel=record.pixel(image))

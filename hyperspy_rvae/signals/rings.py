@@ -13,7 +13,7 @@ import pandas as pd
 from hyperspy_rvae.lattice.bonds import bond_cut, bond_pairs, doubled
 from hyperspy_rvae.lattice.defects import name_atoms, name_faces, regular_size, sizes_of_atoms
 from hyperspy_rvae.lattice.rings import trace_faces
-from hyperspy_rvae.lattice.table import nearest_distance, select_sublattice
+from hyperspy_rvae.lattice.table import nearest_distance, rows_by_frame, select_sublattice
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.checks import check_image, check_number
 from hyperspy_rvae.signals.frames import each_table, frame_of
@@ -199,10 +199,11 @@ def rings(
         If no frame has two atoms, or these form no lattice, so that there is no gap for the cut.
     """
     check_image(image)
-    table = select_sublattice(image.atoms, sublattice)
+    table = select_sublattice(record.current_table(image, copy=False), sublattice)
     aspect = np.array([1.0, record.pixel_aspect(image)])
     places = table[["x", "y"]].to_numpy() * aspect
-    frames = dict(iter(table.groupby("frame").indices.items()))
+    rows_of_all = np.arange(len(table))
+    frames = {frame: rows_of_all[rows] for frame, rows in rows_by_frame(table["frame"].to_numpy())}
     spacing = nearest_distance(table.assign(y=places[:, 1]))
     second = np.zeros(len(table), dtype=bool)
     for rows in frames.values():

@@ -16,6 +16,7 @@ from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.checks import check_image, frame_count, movie_of
 from hyperspy_rvae.signals.finding import by_frame, check_name, store
 from hyperspy_rvae.signals.frames import in_turn
+from hyperspy_rvae.signals.reading import read_frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,17 +58,18 @@ def assign_sublattices(self: AtomLatticeImage, names: Sequence[str] | None = Non
         check_names(names)
     kinds = None if names is None else len(names)
     given = list(string.ascii_uppercase if names is None else names)
-    frames, tables = in_turn(movie_of(self)), by_frame(self, self.atoms)
+    table = record.current_table(self, copy=False)
+    frames, tables = in_turn(movie_of(self)), by_frame(self, table)
 
-    def sort(number: int) -> pd.DataFrame:
+    def sort(number: int) -> pd.Series:
         nonlocal kinds
         pixels = next(frame for at, frame in frames if at == number)
-        found = assign_names(pixels, tables[number], given, kinds)
-        kinds = found["sublattice"].nunique()  # the first frame says how many, for all
+        found = assign_names(pixels, tables[number], given, kinds)["sublattice"]
+        kinds = found.nunique()  # the first frame says how many, for all
         return found
 
-    found = _each(sort, tables, "their sublattices stay as they are")
-    store(self, pd.concat(found, ignore_index=True))
+    found = _each(sort, tables, "sublattice", "their sublattices stay as they are")
+    store(self, table.assign(sublattice=pd.concat(found)))
 
 
 def find_cells(self: AtomLatticeImage, reference: str = "A") -> None:
@@ -88,15 +90,16 @@ def find_cells(self: AtomLatticeImage, reference: str = "A") -> None:
         If `reference` is unknown, or its atoms form no lattice: atoms on a line, an amorphous
         film. Single frames of a movie are warned of instead.
     """
-    table = self.atoms
+    table = record.current_table(self, copy=False)
     select_sublattice(table, reference)
-    tables = by_frame(self, table.drop(columns=CELL_COLUMNS, errors="ignore"))
-    found = _each(
-        lambda number: number_cells(tables[number], reference), tables, "its atoms are in no grain"
-    )
-    whole = pd.concat(found, ignore_index=True)
-    none = dict(zip(CELL_COLUMNS, (0, 0, -1), strict=True))
-    store(self, whole.fillna(none).astype(dict.fromkeys(CELL_COLUMNS, np.int64)))
+    none = dict(zip(CELL_COLUMNS, np.array([0, 0, -1], dtype=np.int32), strict=True))
+    tables = by_frame(self, table.assign(**none))
+
+    def number_those(number: int) -> pd.DataFrame:
+        return number_cells(tables[number], reference)[CELL_COLUMNS]
+
+    found = pd.concat(_each(number_those, tables, CELL_COLUMNS, "its atoms are in no grain"))
+    store(self, table.assign(**found))
 
 
 def plot_cells(
@@ -148,7 +151,7 @@ def plot_cells(
         rows[["x", "y"]].to_numpy(),
         rows[["cell_a", "cell_b"]].to_numpy(),
         rows["grain"].to_numpy(),
-        image=np.asarray(movie_of(self)[frame]),
+        image=read_frame(movie_of(self), frame),
         pixel=record.pixel(self),
         every=every,
         ax=ax,
@@ -166,9 +169,9 @@ def check_names(names: Sequence[str]) -> None:
 
 
 def _each(
-    function: Callable[[int], Any], tables: list[pd.DataFrame], otherwise: str
-) -> list[pd.DataFrame]:
-    """Do each frame that has atoms; where it fails keep the table, and say so.
+    function: Callable[[int], Any], tables: list[pd.DataFrame], columns: Any, otherwise: str
+) -> list[Any]:
+    """Find columns for each frame that has atoms; where it fails keep them, and say so.
 
     Raises
     ------
@@ -178,14 +181,14 @@ def _each(
     found, failed = [], {}
     for number, table in enumerate(tables):
         try:
-            found.append(function(number) if len(table) else table)
+            found.append(function(number) if len(table) else table[columns])
         except ValueError as error:
             failed[number] = error
-            found.append(table)
+            found.append(table[columns])
     busy = sum(len(table) > 0 for table in tables)
     if failed and len(failed) == busy:
         number, error = next(iter(failed.items()))
         raise ValueError(f"frame {number}: {error}") from error
     for number, error in failed.items():
         _logger.warning("frame %d: %s; %s", number, error, otherwise)
-    return [table for table in found if len(table)]
+    return [part for part in found if len(part)]

@@ -153,7 +153,8 @@ class AtomSubimages(Signal2D):
             ends in ``.part.zspy``.
         resume
             Go on with what an interrupted call left of `output`; if nothing is left, start. What
-            is finished already is opened.
+            is finished already is opened. A few chunks are encoded again, to see that these are
+            the same subimages.
         show_progressbar
             Of writing `output`. If not given, HyperSpy's preference.
 

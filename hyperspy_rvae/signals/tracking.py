@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from hyperspy_rvae.lattice.columns import join, take_apart
 from hyperspy_rvae.lattice.drift import next_drift
 from hyperspy_rvae.lattice.routes import check_frame
 from hyperspy_rvae.lattice.scale import column_sizes
-from hyperspy_rvae.lattice.table import as_table, nearest_distance
+from hyperspy_rvae.lattice.table import AT_ONCE, as_table, nearest_distance
 from hyperspy_rvae.lattice.tracks import followed_shares, link_tracks
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.checks import check_image, check_number, frame_count, movie_of
@@ -108,7 +109,7 @@ def track_atoms(
     """
     check_image(image)
     _check_movie(image)
-    table = image.atoms
+    table = record.current_table(image, copy=False)
     if table.empty:
         raise ValueError("no atom lies in this part of the movie, so there is nothing to follow.")
     if isinstance(memory, bool) or not isinstance(memory, (int, np.integer)) or memory < 0:
@@ -119,9 +120,11 @@ def track_atoms(
     hop = _distance(hop, "hop", _HOP * spacing)
     shifts = _drift(image, drift, show_progressbar)
     _check_steps(shifts * aspect, spacing)
-    table = table.assign(**dict(zip(DRIFT, shifts[table["frame"]].T, strict=True)))
-    places = (table[["x", "y"]].to_numpy() - table[DRIFT].to_numpy()) * aspect
-    ends = np.searchsorted(table["frame"], np.arange(1, frame_count(image)))
+    frame = table["frame"].to_numpy()
+    places = table[["x", "y"]].to_numpy()
+    for rows in (slice(first, first + AT_ONCE) for first in range(0, len(places), AT_ONCE)):
+        places[rows] = (places[rows] - shifts[frame[rows]]) * aspect
+    ends = np.searchsorted(frame, np.arange(1, frame_count(image)))
     tracks = link_tracks(
         np.split(places, ends),
         reach,
@@ -129,8 +132,10 @@ def track_atoms(
         int(memory),
         show_progress=wants_progress(show_progressbar),
     )
+    del places
     _check_followed(followed_shares(tracks), reach)
-    record.write_table(image, table.assign(track=np.concatenate(tracks)))
+    drift = {name: shifts[frame, k] for k, name in enumerate(DRIFT)}
+    record.write_table(image, table.assign(**drift, track=np.concatenate(tracks)))
 
 
 def seed_atoms(
@@ -175,16 +180,21 @@ def seed_atoms(
         raise ValueError(f"frame must be one of 0 to {frames - 1}, got {frame!r}.")
     here = _reference(image, reference, frame, shape)
     shifts = _drift(image, drift, show_progressbar)
-    atoms = here.assign(track=np.arange(len(here)))
-    seeds = pd.concat([atoms.assign(frame=number) for number in range(frames)], ignore_index=True)
-    moved = shifts[seeds["frame"]]
-    places = seeds[["x", "y"]].to_numpy() + moved - shifts[frame]
-    seeds[["x", "y"]], seeds[DRIFT] = places, moved
-    inside = (places >= -0.5) & (places < np.array(shape[::-1]) - 0.5)
-    seeds = seeds[inside.all(1)]
-    if seeds.empty:
+    number = np.repeat(np.arange(frames, dtype=np.int32), len(here))
+    rows = np.tile(np.arange(len(here), dtype=np.int32), frames)
+    kept = np.ones(len(rows), dtype=bool)
+    for name, drifts, size in zip("xy", (shifts - shifts[frame]).T, shape[::-1], strict=True):
+        places = here[name].to_numpy()[rows] + drifts[number]
+        kept &= (places >= -0.5) & (places < size - 0.5)
+    if not kept.any():
         raise ValueError("no seed is left on the image after the drift; check its signs and units.")
-    record.write_table(image, as_table(seeds, frames, shape))
+    number, rows = number[kept], rows[kept]
+    seeds = {name: values.take(rows) for name, values in take_apart(here, copy=False).items()}
+    for name, drift, drifts in zip("xy", DRIFT, shifts.T, strict=True):
+        seeds[name] = seeds[name] + (drifts - drifts[frame])[number]
+        seeds[drift] = drifts[number]
+    seeds["track"] = rows
+    record.write_table(image, as_table(join([seeds], number), frames, shape))
 
 
 def plot_tracks(

@@ -52,7 +52,7 @@ class AtomValues(Signal1D):
             :attr:`columns`, NaN where there is none. They take the place of columns of their name.
             ``to_dataframe().to_csv(path)`` writes it as text.
         """
-        return beside(self.atoms, np.asarray(self.data), self.columns)
+        return beside(record.listed_atoms(self), np.asarray(self.data), self.columns)
 
     def to_image(
         self, columns: str | list[str] | None = None, *, frame: int = 0, step: int = 1

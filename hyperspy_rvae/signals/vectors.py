@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 COMPONENTS = ("u", "v")
 
 
+def has_vector(signal: AtomVectors) -> np.ndarray:
+    """Whether each atom of the axis has a vector, shape ``(n,)``; those of ``vector_rows`` do."""
+    return ~np.isnan(np.asarray(signal.data)).any(axis=1)
+
+
 class AtomVectors(AtomValues):
     """A vector per atom: u, right, and v, down as displayed."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dask.array as da
@@ -21,8 +21,9 @@ class Cuts(MaterializedLayer):
 
     Parameters
     ----------
-    movie
-        Shape ``(frames, height, width)``; its chunks are brought into whole frames.
+    movies
+        One a channel, shape ``(frames, height, width)`` each; their chunks are brought into whole
+        frames.
     ends
         Number of the first window of each frame, and at last the number of all; shape
         ``(frames + 1,)``.
@@ -30,22 +31,33 @@ class Cuts(MaterializedLayer):
         Position of each window, shape ``(n, 2)``, frame after frame.
     size, order
         As in :func:`cut_stack`.
+    channelled
+        Whether the windows are to have an axis of channels.
     """
 
     def __init__(
-        self, movie: da.Array, ends: np.ndarray, xy: np.ndarray, size: int, order: int
+        self,
+        movies: list[da.Array],
+        ends: np.ndarray,
+        xy: np.ndarray,
+        size: int,
+        order: int,
+        channelled: bool = False,
     ) -> None:
-        self.source = movie
-        self.movie: Any = joined(movie)
+        self.source = movies
+        first: Any = joined(movies[0])
+        self.movies = [first, *(movie.rechunk(first.chunks) for movie in movies[1:])]
         self.ends, self.xy, self.size, self.order = ends, xy, size, order
+        self.channelled = channelled
         self.name = f"windows-{uuid.uuid4().hex}"
         self.lengths: list[int] = []
         tasks = {}
         for block, frames, rows in self._parts():
             counts = np.diff(np.clip(ends[frames.start : frames.stop + 1], rows.start, rows.stop))
-            place = (self.name, len(self.lengths), 0, 0)
-            key = (self.movie.name, block, 0, 0)
-            tasks[place] = (cut_block, key, counts, xy[rows], size, order, frames.start)
+            place = (self.name, len(self.lengths), *(0 for _ in self._window()))
+            keys = [(movie.name, block, 0, 0) for movie in self.movies]
+            cut, given = (cut_channels, keys) if channelled else (cut_block, keys[0])
+            tasks[place] = (cut, given, counts, xy[rows], size, order, frames.start)
             self.lengths.append(rows.stop - rows.start)
         super().__init__(tasks)
 
@@ -54,22 +66,28 @@ class Cuts(MaterializedLayer):
         return MaterializedLayer, (self.mapping,)
 
     def array(self) -> da.Array:
-        """Give the windows that the tasks cut, shape ``(n, size, size)``."""
+        """Give the windows that the tasks cut, ``(n, size, size)`` or with channels after n."""
         if not self.lengths:
-            return da.empty((0, self.size, self.size), dtype=np.float32)
-        graph = HighLevelGraph.from_collections(self.name, self, dependencies=[self.movie])
-        chunks = (tuple(self.lengths), (self.size,), (self.size,))
+            return da.empty((0, *self._window()), dtype=np.float32)
+        graph = HighLevelGraph.from_collections(self.name, self, dependencies=self.movies)
+        chunks = (tuple(self.lengths), *((side,) for side in self._window()))
         return da.Array(graph, self.name, chunks, dtype=np.float32)
 
     def only(self, rows: np.ndarray) -> da.Array:
         """Cut only some of the windows, by ascending number."""
         ends = np.searchsorted(rows, self.ends)
-        return Cuts(self.source, ends, self.xy[rows], self.size, self.order).array()
+        xy = self.xy[rows]
+        return Cuts(self.source, ends, xy, self.size, self.order, self.channelled).array()
+
+    def _window(self) -> tuple[int, ...]:
+        """Shape of one window."""
+        channels = (len(self.source),) if self.channelled else ()
+        return (*channels, self.size, self.size)
 
     def _parts(self) -> Iterator[tuple[int, slice, slice]]:
         """Each block's number, its frames and windows of it, up to 64 MB of them."""
-        step, first = max(1, AT_ONCE // self.size**2), 0
-        for block, length in enumerate(self.movie.chunks[0]):
+        step, first = max(1, AT_ONCE // int(np.prod(self._window()))), 0
+        for block, length in enumerate(self.movies[0].chunks[0]):
             frames = slice(first, first + length)
             first = frames.stop
             start, stop = int(self.ends[frames.start]), int(self.ends[frames.stop])
@@ -104,21 +122,32 @@ def cut_stack(
     ends = np.searchsorted(frame, np.arange(len(movie) + 1))
     if not isinstance(movie, da.Array):
         return cut_block(movie, np.diff(ends), xy, size, order)
-    return Cuts(movie, ends, xy, size, order).array()
+    return Cuts([movie], ends, xy, size, order).array()
 
 
-def stack_channels(windows: list[np.ndarray | da.Array]) -> np.ndarray | da.Array:
-    """Put windows ``(n, size, size)`` of several images side by side.
+def stack_channels(
+    movies: Sequence[np.ndarray | da.Array],
+    frame: np.ndarray,
+    xy: np.ndarray,
+    size: int,
+    order: int = 3,
+) -> np.ndarray | da.Array:
+    """Windows around all atoms of several movies in register; as :func:`cut_stack`.
 
     Returns
     -------
     windows
-        Shape ``(n, channels, size, size)``; a dask array if one of them is.
+        Shape ``(n, channels, size, size)``; a dask array if one of the movies is.
     """
-    lazy = next((each for each in windows if isinstance(each, da.Array)), None)
+    ends = np.searchsorted(frame, np.arange(len(movies[0]) + 1))
+    lazy = next((movie for movie in movies if isinstance(movie, da.Array)), None)
     if lazy is None:
-        return np.stack(windows, axis=1)
-    return da.stack([da.asarray(each).rechunk(lazy.chunks) for each in windows], 1).rechunk({1: -1})
+        return cut_channels([*map(np.asarray, movies)], np.diff(ends), xy, size, order)
+    each = [
+        movie if isinstance(movie, da.Array) else da.from_array(movie, chunks=lazy.chunks)
+        for movie in movies
+    ]
+    return Cuts(each, ends, xy, size, order, channelled=True).array()
 
 
 def take(windows: np.ndarray | da.Array, rows: np.ndarray) -> np.ndarray | da.Array:
@@ -138,6 +167,19 @@ def joined(movie: da.Array) -> da.Array:
         else:
             lengths.append(length)
     return movie.rechunk((tuple(lengths), -1, -1))
+
+
+def cut_channels(
+    movies: Sequence[np.ndarray],
+    counts: np.ndarray,
+    xy: np.ndarray,
+    size: int,
+    order: int = 3,
+    first: int = 0,
+) -> np.ndarray:
+    """Windows of several channels, ``(n, channels, size, size)``; as :func:`cut_block`."""
+    windows = [cut_block(movie, counts, xy, size, order, first) for movie in movies]
+    return np.stack(windows, axis=1)
 
 
 def cut_block(

@@ -93,5 +93,8 @@ def test_the_mean_over_time_moves_with_the_drift():
     unknown = mean_over_time(frames, 12.0, tracks=[np.where(k == 3, -1, k) for k in kept])
     for place, k in zip(unknown, kept, strict=True):
         np.testing.assert_array_equal(np.isnan(place[:, 0]), k == 3)
+    nan = mean_over_time(frames, 12.0, tracks=[np.where(k == 3, np.nan, k) for k in kept])
+    for here, there in zip(nan, unknown, strict=True):
+        np.testing.assert_array_equal(here, there)
     lone = mean_over_time([sites, np.vstack([sites[1:], [[250.0, 250.0]]])], 12.0)
     assert np.isnan(lone[0][0]).all() and np.isnan(lone[1][-1]).all()

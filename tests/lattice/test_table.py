@@ -1,5 +1,3 @@
-import copy
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,10 +5,9 @@ import pytest
 from hyperspy_rvae.lattice.table import (
     as_table,
     nearest_distance,
-    pack,
     replace_sublattice,
+    rows_by_frame,
     select_sublattice,
-    unpack,
 )
 
 SHAPE = (40, 60)
@@ -69,70 +66,6 @@ def test_other_types_are_refused():
         as_table(7, 1, SHAPE)
 
 
-def test_pack_and_unpack_give_the_table_back():
-    table = as_table(
-        frame_of(frame=[0, 1, 1], element=["Ba", "Ti", "Ba"], depth=[1, 2, 3]), 2, SHAPE
-    )
-    pd.testing.assert_frame_equal(unpack(pack(table)), table, check_dtype=False)
-    some = table.iloc[[0, 2]]
-    pd.testing.assert_frame_equal(
-        unpack(pack(some)), some, check_dtype=False, check_index_type=False
-    )
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        (["Ba", None, "Ti"], ["Ba", "", "Ti"]),
-        (["Ba", np.nan, "Ti"], ["Ba", "", "Ti"]),
-        (pd.Categorical(["Ba", None, "Ba"]), ["Ba", "", "Ba"]),
-        (pd.array([True, None, False], dtype="boolean"), [1.0, np.nan, 0.0]),
-        (pd.array([3, None, 5], dtype="Int64"), [3.0, np.nan, 5.0]),
-        ([True, False, True], [True, False, True]),
-    ],
-    ids=str,
-)
-def test_missing_values_of_further_columns_survive(values, expected):
-    table = as_table(frame_of(further=values), 1, SHAPE)
-    again = unpack(pack(table))["further"]
-    assert [a == b or (a != a and b != b) for a, b in zip(again, expected, strict=True)] == [
-        True
-    ] * 3
-
-
-def test_deep_copies_share_the_columns():
-    record = pack(as_table(frame_of(), 1, SHAPE))
-    assert copy.deepcopy(record)["columns"]["column0"] is record["columns"]["column0"]
-    with pytest.raises(ValueError, match="read-only"):
-        record["columns"]["column1"][0] = 5.0
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda r: r.pop("names"),
-        lambda r: r["columns"].pop("column1"),
-        lambda r: r["columns"].update(column1=np.zeros(99)),
-        lambda r: r["columns"].update(column1=np.zeros((3, 2))),
-        lambda r: r["columns"].update(column3=np.array([0, 1, 70])),
-        lambda r: r.update(names=["frame", "x", "y", "something"]),
-        lambda r: r.update(columns=None),
-        lambda r: r["columns"].update(column1=np.array(["a", "b", "c"])),
-        lambda r: r["columns"].update(column1=np.array([1, None, "c"], dtype=object)),
-        lambda r: r["columns"].update(column1=np.array([1.0, np.inf, 2.0])),
-        lambda r: r["columns"].update(column0=np.array([0, -5, 1])),
-        lambda r: r["columns"].update(column0=np.array([0.0, 0.5, 1.0])),
-        lambda r: r.update(ids=np.array([0, 0, 1])),
-        lambda r: r.update(ids=np.array([0.5, 1.5, 2.5])),
-    ],
-)
-def test_damaged_records_are_refused(damage):
-    record = pack(as_table(frame_of(), 1, SHAPE))
-    damage(record)
-    with pytest.raises(ValueError, match="stored table of atoms"):
-        unpack(record)
-
-
 def test_one_sublattice_is_selected_and_replaced():
     table = as_table(frame_of(sublattice=["A", "B", "A"]), 1, SHAPE)
     assert list(select_sublattice(table, "B").index) == [1]
@@ -150,3 +83,14 @@ def test_nearest_distance_is_the_lattice_parameter():
     xy = np.stack(np.meshgrid(np.arange(4) * 6.5, np.arange(3) * 9.0), -1).reshape(-1, 2)
     assert nearest_distance(as_table(xy, 1, SHAPE)) == 6.5
     assert np.isnan(nearest_distance(as_table(xy[:1], 1, SHAPE)))
+
+
+@pytest.mark.parametrize("frame", [[0, 0, 2, 2, 2, 5], [2, 0, 2, 5, 0, 2], [3], []], ids=str)
+def test_rows_go_by_frame_in_their_order(frame):
+    frame = np.array(frame, dtype=np.int64)
+    found = {number: np.arange(len(frame))[rows] for number, rows in rows_by_frame(frame)}
+    assert list(found) == sorted(set(frame.tolist()))
+    for number, rows in found.items():
+        assert list(rows) == np.flatnonzero(frame == number).tolist()
+    if (np.diff(frame) >= 0).all():
+        assert all(isinstance(rows, slice) for _, rows in rows_by_frame(frame))

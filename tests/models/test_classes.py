@@ -7,14 +7,22 @@ import json
 import dask.array as da
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import confusion_matrix
 from sklearn.mixture import GaussianMixture
+from torch import Generator
 
 from hyperspy_rvae.data.motifs import graphene_motifs
 from hyperspy_rvae.models import RVAE, fitting, inference
 from hyperspy_rvae.models.labels import learn_classes
+from hyperspy_rvae.models.latents import LatentSpace
+from hyperspy_rvae.models.steerable.classes import Classes
+from hyperspy_rvae.models.steerable.nets import SteerableNetwork
+from hyperspy_rvae.models.steerable.runs import labels_last
+from hyperspy_rvae.models.steerable.training import Samples
 
+KINDS = ("threefold", "fourfold", "edge")
 SOME = np.where(np.arange(23) % 4 == 0, "A", np.where(np.arange(23) % 4 == 1, "B", ""))
 
 
@@ -68,6 +76,83 @@ def test_a_few_labels_tell_apart_what_content_does_not():
         assert abs(np.corrcoef(values[kinds == kind, 3], length[kinds == kind])[0, 1]) > 0.85
 
 
+def test_a_few_labels_name_what_content_tells_apart_by_itself():
+    # With a training long enough for content to learn the kinds before the classes could.
+    images, truth = graphene_motifs(100, 14, kinds=KINDS, shift_px=1, seed=2)
+    labels = truth["kind"].where(truth.index < 5, "")  # 5 %
+    model = RVAE(2, discrete_classes=3, epochs=130, seed=0).fit(images, labels)
+    found = model.classes_[model.transform(images)[:, -2].astype(int)]
+    assert (found == truth["kind"])[:5].all()
+    assert (found == truth["kind"])[5:].mean() >= 0.95
+
+
+@pytest.fixture
+def labelled(windows):
+    """A network that has learned nothing, its coefficients, and labels of two classes."""
+    space = LatentSpace(2, rotation=True, translation=True, classes=2)
+    network = SteerableNetwork((7, 9), space, band=1.5, condition=1)
+    network.start(Generator().manual_seed(3))
+    pixels = network.seen(torch.from_numpy(windows.reshape(23, -1)))
+    samples = Samples(network, pixels, torch.linspace(-1, 1, 23)[:, None])
+    network.begin(samples.coefficients(torch.arange(23)), samples.square)
+    network.noise_variance.fill_(0.01)
+    labels = torch.from_numpy(np.select([SOME == "A", SOME == "B"], [0, 1], -1))
+    return network, samples, Classes(network, labels, Generator().manual_seed(0))
+
+
+def test_slope_of_the_cross_entropy(labelled):
+    network, samples, classes = labelled
+    rows, turns = torch.tensor([0, 5, 4, 9, 1, 0]), torch.linspace(-3, 3, 6)
+    place = torch.tensor([0, 2, 1, 0, 0, 3])
+    cells = network.near[place]
+    network.double()
+    own, a = samples.at(rows, place).double(), samples.coefficients(rows, cells).double()
+    given, square, turns = samples.context[rows].double(), samples.square[rows], turns.double()
+
+    def cross_entropy():
+        bounds = []
+        for code in torch.eye(2).double():
+            context = torch.cat([code.expand(6, -1), given], 1)
+            mean, log_variance = network.read(own, context, turns)
+            joint, _ = network.likelihood.log_joint(
+                a, network.draw(mean, context), network.noise, cells
+            )
+            kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1)
+            bounds.append(joint.flatten(1).logsumexp(1) - kl)
+        return torch.nn.functional.cross_entropy(torch.stack(bounds, 1), classes.labels[rows])
+
+    loss = classes.contradiction(rows, own, a, square.double(), cells, given, turns)
+    loss.backward()
+    step = 1e-5
+    with torch.no_grad():
+        assert 0.2 < cross_entropy() < 20
+        for parameter in network.parameters():
+            slope = parameter.grad / parameter.grad.norm()
+            values = []
+            for sign in (1, -1):
+                parameter += sign * step * slope
+                values.append(float(cross_entropy()))
+                parameter -= sign * step * slope
+            found = (values[0] - values[1]) / (2 * step)
+            assert found == pytest.approx(float(parameter.grad.norm()), rel=1e-3)
+
+
+def test_labelled_rows_are_drawn_from_all_classes_alike(labelled):
+    _, _, classes = labelled
+    rows = torch.cat([classes.some_labelled() for _ in range(200)])
+    assert (np.bincount(rows, minlength=23) > 0).tolist() == (SOME != "").tolist()
+    assert np.mean(SOME[rows] == "A") == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("aside", [0, 5, 9])
+def test_no_class_is_held_out_as_a_whole(aside):
+    labels = torch.tensor([1, 1, -1, 0, 1, 1, 2, -1, 1, 1, 0, 1])
+    order = labels_last(labels)
+    assert sorted(order.tolist()) == list(range(12))
+    assert set(labels[order[:2]].tolist()) == {-1}
+    assert set(labels[order[aside:]].tolist()) >= {0, 1, 2}
+
+
 @pytest.mark.parametrize("invariances", [(), ("rotation",), ("translation", "rotation")])
 @pytest.mark.parametrize("told", [None, np.linspace(0, 1, 23)], ids=["plain", "conditional"])
 @pytest.mark.parametrize("y", [None, SOME], ids=["joint", "semi-supervised"])
@@ -104,8 +189,8 @@ def test_classes_that_contradict_their_labels_are_warned_of(windows):
     right = inference.agreement(model._network, labels, windows.reshape(23, -1), context)
     assert right == (found == SOME)[SOME != ""].mean()
     with pytest.warns(UserWarning, match="only 40% of the labelled subimages"):
-        fitting.doubt_classes(0.4, 2)
-    fitting.doubt_classes(0.9, 2)
+        fitting.doubt_classes(0.4)
+    fitting.doubt_classes(0.9)
 
 
 def test_labels_of_any_kind(windows):
@@ -165,6 +250,11 @@ def test_classes_without_meaning(windows, parameters, match):
         RVAE(1, epochs=1, **parameters).fit(windows)
 
 
+def test_more_labels_than_are_learned_from(windows):
+    with pytest.raises(ValueError, match="to learn from, got 2 for 1 that are not held out"):
+        RVAE(1, discrete_classes=2, epochs=1, validation_fraction=0.95).fit(windows, SOME)
+
+
 def test_a_checkpoint_needs_labels(windows, tmp_path):
     model = RVAE(1, discrete_classes=2, epochs=2, seed=0)
     with pytest.raises(ValueError, match="checkpoint is not offered for classes without labels"):
@@ -176,6 +266,21 @@ def test_a_checkpoint_needs_labels(windows, tmp_path):
     other = np.where(SOME == "A", "B", np.where(SOME == "B", "A", ""))
     with pytest.raises(ValueError, match="another training"):
         again.fit(windows, other, checkpoint=tmp_path / "c.pt")
+
+
+def test_a_training_with_labels_goes_on(windows, tmp_path, monkeypatch):
+    monkeypatch.setattr("hyperspy_rvae.models.checkpoint._LEAST_WAIT", 0)
+
+    def stop(epoch, record):
+        if epoch == 3:
+            raise KeyboardInterrupt
+
+    model = RVAE(2, discrete_classes=2, epochs=7, seed=0)
+    whole = model.fit(windows, SOME).weights()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(windows, SOME, checkpoint=tmp_path / "c.pt", callback=stop)
+    for name, value in model.fit(windows, SOME, checkpoint=tmp_path / "c.pt").weights().items():
+        np.testing.assert_array_equal(value, whole[name], err_msg=name)
 
 
 @pytest.mark.parametrize("place", [2, -1, 0.5])

@@ -19,19 +19,20 @@ LABELS = np.array(["A", "B"])[np.arange(23) % 3 // 2]
 VALUES = np.linspace(-3.0, 5.0, 23)
 
 
-def make_strained(n, seed, side=17):
-    """Two kinds of molecule, each with a bond of any length, turned by any angle.
+def make_strained(n, seed, side=17, turn=np.pi, shift=0.0):
+    """Two kinds of molecule, each with a bond of any length, turned and shifted at random.
 
     A kind is the weight of the second atom; the length is the same unknown for both kinds.
     """
     rng = np.random.default_rng(seed)
     kind, length = rng.integers(0, 2, n), rng.uniform(3.5, 5.5, n)
-    angle = rng.uniform(-np.pi, np.pi, n)
+    angle = rng.uniform(-turn, turn, n)
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
     images = rng.normal(0, 0.1, (n, side, side))
+    off = rng.uniform(-shift, shift, (2, n))
     for places, weights in ((0 * length, 1.0 + 0 * length), (length, np.where(kind, 1.0, 0.4))):
-        r2 = (x - (places * np.cos(angle))[:, None, None]) ** 2
-        r2 = r2 + (y + (places * np.sin(angle))[:, None, None]) ** 2
+        r2 = (x - (places * np.cos(angle) + off[0])[:, None, None]) ** 2
+        r2 = r2 + (y + (places * np.sin(angle) + off[1])[:, None, None]) ** 2
         images += weights[:, None, None] * np.exp(-r2 / (2 * 1.5**2))
     return images.astype(np.float32), np.array(["light", "heavy"])[kind], length
 
@@ -51,18 +52,40 @@ def strained():
     return make_strained(400, seed=3)
 
 
-def test_labels_leave_the_content_and_the_rest_stays(strained):
-    images, kinds, length = strained
-    plain = RVAE(1, epochs=40, seed=0).fit(images)
-    told = RVAE(1, epochs=40, seed=0).fit(images, condition=kinds)
-    assert kinds_in(plain.transform(images)[:, 3:], kinds) > 0.9
-    content = told.transform(images, condition=kinds)[:, 3:]
+@pytest.mark.parametrize(
+    "invariances",
+    [(), ("rotation",), ("translation",), ("rotation", "translation")],
+    ids=["C-VAE", "C-rVAE", "C-tVAE", "C-trVAE"],
+)
+def test_labels_leave_the_content_and_the_rest_stays(invariances):
+    turn, shift = np.pi * ("rotation" in invariances), 1.0 * ("translation" in invariances)
+    images, kinds, length = make_strained(400, seed=3, turn=turn, shift=shift)
+    plain = RVAE(1, invariances=invariances, epochs=40, seed=0).fit(images)
+    told = RVAE(1, invariances=invariances, epochs=40, seed=0).fit(images, condition=kinds)
+    assert kinds_in(plain.transform(images)[:, -1:], kinds) > 0.9
+    content = told.transform(images, condition=kinds)[:, -1:]
     assert kinds_in(content, kinds) <= 0.05
     for kind in np.unique(kinds):
         assert abs(np.corrcoef(content[kinds == kind, 0], length[kinds == kind])[0, 1]) > 0.85
     without, given = plain.reconstruct(images), told.reconstruct(images, condition=kinds)
     assert np.square(images - given).mean() <= np.square(images - without).mean()
     assert told.score(images, condition=kinds) > plain.score(images)
+
+
+def test_levelled_content_says_the_same_with_less_divergence(strained, decoder):
+    images, kinds, _ = strained
+    model = RVAE(1, decoder=decoder, epochs=20, seed=0).fit(images, condition=kinds)
+    weights = model.weights()
+    assert weights["level.log_scale"].any()
+    plain = weights | {name: 0 * weights[name] for name in ("level.location", "level.log_scale")}
+    before = RVAE.rebuild(model.configuration(), plain)
+    shown = before.reconstruct(images, condition=kinds)
+    np.testing.assert_allclose(model.reconstruct(images, condition=kinds), shown, atol=2e-3)
+    values, std = model.transform(images, True, condition=kinds)
+    for kind in np.unique(kinds):
+        square = (values[:, 3] ** 2 + std[:, 3] ** 2)[kinds == kind].mean()
+        assert square == pytest.approx(1, abs=0.1)
+    assert model.score(images, condition=kinds) > before.score(images, condition=kinds)
 
 
 def test_values_leave_the_content(strained):

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from hyperspy_rvae.data.motifs import graphene_motifs
 from hyperspy_rvae.models import RVAE, alignment, ensemble
 from hyperspy_rvae.models.latents import LatentSpace
+from hyperspy_rvae.models.steerable import classes
 
 SPACE = LatentSpace(2, rotation=True, translation=True)
 HALF = 150
@@ -282,3 +284,54 @@ def test_models_are_given_the_condition(windows):
         alone = found.models_[1].transform(windows, condition=side)
         assert values.shape == std.shape == alone.shape
     np.testing.assert_array_equal(again.transform(windows, True, condition=side)[1], std)
+
+
+@pytest.fixture(scope="module")
+def two_kinds():
+    return graphene_motifs(160, 16, kinds=("threefold", "edge"), shift_px=1, seed=0)
+
+
+def test_classes_have_the_first_models_numbers(two_kinds, tmp_path):
+    images, truth = two_kinds
+    model = RVAE(1, discrete_classes=2, epochs=24, n_models=3, seed=1).fit(images)
+    values, std = model.transform(images, return_std=True)
+    kind = truth["kind"] == "edge"
+    assert max(np.mean(values[:, -2] == kind), np.mean(values[:, -2] != kind)) >= 0.95
+    for alone in model.models_:
+        assert np.mean(alone.transform(images)[:, -2] == values[:, -2]) >= 0.95
+    _, narrow = model.models_[0].transform(images, return_std=True)
+    assert np.isnan(std[:, -2:]).all() and (std[:, :-2] >= narrow[:, :-2]).all()
+    assert np.median(std[:, 0] / narrow[:, 0]) < 3  # angles were put into the first one's origin
+    model.save(tmp_path / "three.pt")
+    again = RVAE.load(tmp_path / "three.pt").transform(images, return_std=True)
+    np.testing.assert_array_equal(again, (values, std))
+
+
+def test_labels_are_the_same_for_all_models(two_kinds):
+    images, truth = two_kinds
+    labels = truth["kind"].where(truth.index < 20, "")
+    model = RVAE(1, discrete_classes=2, epochs=16, n_models=2, seed=0).fit(images, labels)
+    for alone in model.models_:
+        found = alone.classes_[alone.transform(images)[:, -2].astype(int)]
+        assert np.mean(found == truth["kind"]) >= 0.95
+
+
+def test_classes_that_agree_the_most_are_matched():
+    first = np.array([0, 0, 0, 1, 1, 2, 2, 2])
+    other = np.array([2, 2, 0, 0, 0, 1, 1, 0])
+    assert classes.matching(first, other, 3).tolist() == [2, 0, 1]
+    assert classes.matching(first, first, 4).tolist() == [0, 1, 2, 3]  # one is of no subimage
+
+
+@pytest.mark.parametrize("condition", [None, np.arange(23) % 2], ids=["plain", "conditional"])
+def test_reordered_classes_change_their_numbers_alone(windows, condition):
+    model = RVAE(2, discrete_classes=3, epochs=3, seed=0).fit(windows, condition=condition)
+    values, std = model.transform(windows, True, condition=condition)
+    shown = model.reconstruct(windows, condition=condition)
+    classes.reorder(model._network, np.array([2, 0, 1]))
+    again, again_std = model.transform(windows, True, condition=condition)
+    np.testing.assert_array_equal(np.array([2, 0, 1])[again[:, -2].astype(int)], values[:, -2])
+    others = np.arange(values.shape[1]) != values.shape[1] - 2
+    np.testing.assert_allclose(again[:, others], values[:, others], atol=1e-4)
+    np.testing.assert_allclose(again_std, std, rtol=1e-3)
+    np.testing.assert_allclose(model.reconstruct(windows, condition=condition), shown, atol=1e-4)

@@ -125,8 +125,9 @@ def test_configurations(case):
     decoder, changes = case
     model = model_of(decoder)
     found = json.loads(model.configuration())
+    parameters = found["parameters"]
     for name, value in changes.items():
-        (found["parameters"] if name in found["parameters"] else found)[name] = value
+        (parameters if name in parameters else found)[name] = value
     check(json.dumps(found), model.weights())
 
 
@@ -163,6 +164,19 @@ def number(value):
 TENSOR = b"ctorch._utils\n_rebuild_tensor_v2\n"
 
 
+def laughs(container):
+    """Dict of things of which each holds the one before twice, two to the power of 60 at last."""
+    code = b"\x80\x02}q\x00K\x00)q\x01s"
+    for k in range(1, 60):
+        pair = (
+            b"]q%c(h%ch%ce" % (k + 1, k, k)
+            if container is list
+            else b"h%ch%c\x86q%c" % (k, k, k + 1)
+        )
+        code += b"K%c" % k + pair + b"s"
+    return code + b"."
+
+
 @pytest.mark.parametrize(
     ("pickled", "why"),
     [
@@ -172,6 +186,10 @@ TENSOR = b"ctorch._utils\n_rebuild_tensor_v2\n"
         (b"\x80\x04\x8c\x08builtins\x8c\x04exec\x93.", "it names"),
         (b"(i__builtin__\nexec\n.", "it names __builtin__ exec"),
         (b"\x80\x02" + b"]" * 10**5 + b"a" * (10**5 - 1) + b".", "RecursionError"),
+        (laughs(tuple), "hold one another many times"),
+        (laughs(list), "hold one another many times"),
+        (b"\x80\x02}q\x00)" + b"2\x86" * 60 + b"K\x01s.", "can't read it"),
+        (b"\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s.", "hold one another many times"),
         (b"garbage", "can't read it"),
         (b"", "can't read it"),
     ],

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from hyperspy_rvae.signals import AtomLatents, AtomSubimages, LazyAtomLatents, LazyAtomSubimages
+from hyperspy_rvae.signals.fitting import windows_of
+from hyperspy_rvae.subimages import stack
 
 
 @pytest.fixture
@@ -41,6 +43,22 @@ def test_a_lazy_image_with_one_in_memory(pair, lazy):
     np.testing.assert_allclose(
         np.asarray(p.inav[1].data), -2 * np.asarray(p.inav[0].data), atol=1e-5
     )
+
+
+def test_only_the_windows_of_a_share_are_cut(pair, lazy, monkeypatch):
+    first, second = pair
+    p = first.extract_subimages(7, channels=[second])
+    expected, rows = np.asarray(p.data), np.array([0, 7, 30])
+    cut, cut_windows = [], stack.cut_windows
+
+    def note(movie, xy, *given):
+        cut.append(len(xy))
+        return cut_windows(movie, xy, *given)
+
+    monkeypatch.setattr(stack, "cut_windows", note)
+    taken = np.asarray(stack.take(windows_of(p), rows))
+    np.testing.assert_array_equal(taken, expected[rows])
+    assert sum(cut) == (2 * len(rows) if lazy else 0)
 
 
 def test_one_model_of_all(pair, lazy, tmp_path):

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 
 from hyperspy_rvae.data import polar_perovskite
 from hyperspy_rvae.models.blocks import draw
@@ -111,10 +112,26 @@ def test_a_share_without_a_label_is_refused_before_training(subimages):
 def test_plots_show_the_classes_by_name(subimages):
     z = subimages.fit_rvae(labels="site", condition="x", **OPTIONS)
     axes = z.plot_manifold(size=2)
-    assert [ax.get_title() for ax in axes] == ["class: A", "class: B"]
+    assert [ax.get_title().split("\n")[0] for ax in axes] == ["class: A", "class: B"]
     assert isinstance(z.plot_manifold(size=2, ax=axes[0]), Axes)
     known = sorted(set(z.to_dataframe()["class"]))
     for ax in (z.plot_map("class"), z.plot_latent_space()):
         assert [text.get_text() for text in ax.get_legend().get_texts()] == known
     sure = z.plot_map("class_probability").collections[0]
     np.testing.assert_allclose(sure.get_array(), np.asarray(z.data)[:, 6])
+
+
+def test_atoms_without_a_label_are_grey(subimages):
+    table = subimages.atoms
+    table["number"] = np.select([table["site"] == "A", table["site"] == "B"], [0, 11], -1)
+    z = subimages.fit_rvae(labels="site", **OPTIONS)
+    for column, names in (("site", ["A", "B"]), ("label", ["0", "11"])):
+        if column == "label":
+            z = subimages.fit_rvae(labels=table["number"].to_numpy(), **OPTIONS)
+        ax = z.plot_map(column)
+        assert [text.get_text() for text in ax.get_legend().get_texts()] == [*names, "none"]
+        drawn = ax.collections[0]
+        drawn.update_scalarmappable()
+        for site, colour in (("A", "tab:blue"), ("B", "tab:orange"), ("", "0.6")):
+            here = drawn.get_facecolors()[(table["site"] == site).to_numpy()]
+            np.testing.assert_allclose(here, np.tile(to_rgba(colour), (len(here), 1)))

@@ -10,8 +10,9 @@ import torch
 from distributed import Client, LocalCluster, get_worker
 
 import hyperspy_rvae as hrv
-from hyperspy_rvae.models import RVAE
+from hyperspy_rvae.models import RVAE, ensemble
 from hyperspy_rvae.models.blocks import sent
+from hyperspy_rvae.models.cluster import cluster
 from hyperspy_rvae.signals.frames import each_frame
 
 SIZE = 9
@@ -102,6 +103,17 @@ def test_a_large_model_stays_here_where_the_cluster_is_not_used(client, movie, m
     with dask.config.set(scheduler="synchronous"):
         z = p.encode(model)
         assert z.data.compute().shape == (len(p.atoms), 8)
+
+
+def test_one_rule_says_where_work_goes(client, monkeypatch):
+    monkeypatch.setattr(ensemble, "_train_there", lambda client, *given: client)
+    monkeypatch.setattr(ensemble, "_learn", lambda learn, task, plan, seed, callback: seed)
+    given = None, None, [None, None], [3, 4], None
+    assert ensemble.train(*given) is client is cluster()
+    assert client.submit(cluster, pure=False).result() is None  # a task waits for no other
+    with dask.config.set(scheduler="threads"):
+        assert cluster() is None
+        assert ensemble.train(*given) == [3, 4]
 
 
 def test_a_streamed_ensemble_waits_for_no_other_task(client, movie):

@@ -160,7 +160,8 @@ def test_a_missing_condition_is_named(subimages):
 def test_a_manifold_for_each_label_or_value(subimages):
     z = subimages.fit_rvae(condition="sublattice", **OPTIONS)
     axes = z.plot_manifold(size=3)
-    assert [ax.get_title() for ax in axes] == ["sublattice: A", "sublattice: B"]
+    titles = [ax.get_title().split("\n")[0] for ax in axes]
+    assert titles == ["sublattice: A", "sublattice: B"]
     pictures = [ax.images[0].get_array() for ax in axes]
     assert not np.allclose(*pictures)
     one = z.plot_manifold(size=3, condition="B")
@@ -187,3 +188,14 @@ def test_latent_space_in_the_colours_of_the_condition(subimages):
     assert plain.plot_latent_space(ax=by_tilt).get_xlabel() == "z1"
     with pytest.raises(ValueError, match="two latents and at most one column"):
         z.plot_latent_space("site2")
+
+
+def test_plots_say_which_latents_are_idle(subimages):
+    z = subimages.fit_rvae(condition="sublattice", beta=1e4, **OPTIONS)
+    assert not np.asarray(z.data)[:, z.columns.index("z1")].any()
+    said = "z1, z2 idle: nothing left beside sublattice"
+    assert z.plot_latent_space().get_title() == said
+    assert z.plot_map("z1").get_title() == "z1 idle: nothing left beside sublattice"
+    titles = [ax.get_title() for ax in z.plot_manifold(size=2)]
+    assert titles == [f"sublattice: {name}\n{said}" for name in "AB"]
+    assert z.plot_map("shift_x").get_title() == ""

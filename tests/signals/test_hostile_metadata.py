@@ -6,9 +6,11 @@ import math
 import dask.array as da
 import hyperspy.api as hs
 import matplotlib.pyplot as plt
+import numcodecs
 import numpy as np
 import pandas as pd
 import pytest
+import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +19,22 @@ DELETED = object()
 COLUMNS = ("column0", "column1", "column2", "column3")
 # Places that are hostile are not drawn well.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+def nested(kind):
+    """Lists or nodes in one another, as deep as HyperSpy copies them."""
+    value = kind()
+    for _ in range(150):
+        value = [value] if kind is list else {"a": value}
+    return value
+
+
+def packed(*shape):
+    """A lazy array of which nearly nothing is stored."""
+    store = zarr.create(shape, chunks=2**16, dtype="f8", compressor=numcodecs.Zstd())
+    store[: 2**16] = 0
+    return da.from_array(store)
+
 
 ARRAYS = [
     np.zeros(()),
@@ -42,6 +60,11 @@ ARRAYS = [
     da.zeros(10**12),
     da.zeros((10**6, 10**7)),
     da.zeros(2**26),
+    packed(2**23),
+    packed(2**40),
+    da.from_array(np.zeros(2**19)),
+    np.zeros(ATOMS, dtype=np.longdouble),
+    np.zeros(2 * ATOMS)[::-2],
     da.zeros(ATOMS, chunks=5),
     da.zeros(()),
     da.from_array(np.array(["text"] * ATOMS)),
@@ -62,6 +85,7 @@ PLAIN = [
     "9**9**9**9",
     "x" * 10**5,
     "\x00$\\frac{",
+    "\udcff\ud800",
     b"bytes",
     2j,
     [],
@@ -72,6 +96,11 @@ PLAIN = [
     ["a"] * 50,
     [None] * ATOMS,
     {"a": {"b": {}}},
+    [math.nan, -math.inf],
+    {"size": math.nan, "channels": 3},
+    ["x", "x", "y", "frame"],
+    nested(list),
+    nested(dict),
     "[" * 10**5,
     '{"model": "RVAE"}',
 ]
@@ -107,6 +136,7 @@ def signal_of(kind):
         image.set_atoms(np.random.default_rng(2).uniform(8, 32, (ATOMS, 2)))
         SIGNALS["image"] = image
         SIGNALS["properties"] = SIGNALS["vectors"].gradient_map()
+        SIGNALS["subimages"] = image.extract_subimages(7)
     return SIGNALS[kind].deepcopy()
 
 
@@ -136,6 +166,12 @@ READERS = {
         lambda s: s.extract_subimages(7, edge="reflect"),
         lambda s: s.isig[3:30, 2:].atoms,
         lambda s: s.rebin(scale=(2, 2)).atoms,
+        lambda s: s.deepcopy().refine_atoms(method="center_of_mass"),
+    ],
+    "subimages": [
+        lambda s: s.atoms,
+        lambda s: s.inav[1:4].atoms,
+        lambda s: s.encode(SIGNALS["latents"].model),
     ],
     "latents": [
         lambda s: s.atoms,
@@ -143,6 +179,9 @@ READERS = {
         lambda s: s.model,
         lambda s: s.to_dataframe(),
         lambda s: s.plot_map("z1"),
+        lambda s: s.plot_manifold(size=2),
+        lambda s: s.plot_latent_space(),
+        lambda s: s.symmetry(),
         lambda s: s.inav[1:4].to_dataframe(),
     ],
     "vectors": [
@@ -210,6 +249,15 @@ FOUND = [
     ("properties", [(("properties", "units"), da.zeros(10**12))]),
     ("latents", [(("latents",), "")]),
     ("latents", [(("model",), "text")]),
+    ("latents", [(("window",), "text")]),
+    ("latents", [(("window", "channels"), 3)]),
+    ("image", [(("table", "names"), ["frame", "x", "y", "x"])]),
+    ("image", [(("table", "columns", name), packed(2**23)) for name in COLUMNS]),
+    (
+        "image",
+        [(("table", "columns", name), da.from_array(np.zeros(2**19))) for name in COLUMNS],
+    ),
+    ("latents", [(("model", "weights", "scale"), packed(2**23))]),
     ("latents", [(("model", "configuration"), "[" * 10**5)]),
     ("latents", [(("model", "weights", "scale"), np.full(1, 1e300))]),
 ]

@@ -67,12 +67,13 @@ import hyperspy_rvae, numpy as np, pandas as pd
 hs.preferences.General.show_progressbar = False
 rows, columns = np.mgrid[:240, :240] / 12.0 - 0.5
 peaks = np.exp(-6 * ((rows - rows.round()) ** 2 + (columns - columns.round()) ** 2))
-movie = hs.signals.Signal2D(peaks + np.zeros((1500, 1, 1), np.float32)).as_lazy(chunks=(4, -1, -1))
+movie = hs.signals.Signal2D(peaks + np.zeros((800, 1, 1), np.float32)).as_lazy(chunks=(4, -1, -1))
 movie.set_signal_type("atom_lattice")
 one = movie.inav[:1]
 one.find_atoms(separation=8)
 one.refine_atoms()
-table = pd.concat([one.atoms.assign(frame=k) for k in range(1500)], ignore_index=True)
+here = one.atoms[["frame", "x", "y", "sublattice"]]
+table = pd.concat([here.assign(frame=k) for k in range(800)], ignore_index=True)
 movie.set_atoms(table)
 cut = movie.extract_subimages(9)
 model = cut.inav[:200].fit_rvae(1, epochs=1, seed=0).model

@@ -275,26 +275,50 @@ def write_mrc(path, pixels):
     path.write_bytes(header.tobytes() + pixels.tobytes())
 
 
-# RosettaSciIO leaves the file open.
-@pytest.mark.filterwarnings("ignore:.*unclosed file", "ignore:Exception ignored in.*FileIO")
-@pytest.mark.parametrize("extension", ["zspy", "hspy", "emd", "mrc"])
-def test_files_are_read_lazily(film, tmp_path, extension):
-    path = tmp_path / f"movie.{extension}"
-    if extension == "mrc":
+def write_mib(path, counts):
+    """Write a MIB file of Merlin: before each frame 384 bytes of text that describe it."""
+    height, width = counts.shape[1:]
+    with path.open("wb") as file:
+        for number, frame in enumerate(counts):
+            described = [
+                *["MQ1", f"{number + 1:06d}", "00384", "01", f"{width:04d}", f"{height:04d}"],
+                *["U16", "   1x1", "01", "2026-05-07 16:51:10.905800928", "0.001000", "0"],
+                *["MQ1A", "2026-05-07T14:51:10.905800928Z", "1000000ns", "12", ""],
+            ]
+            file.write(",".join(described).encode().ljust(384))
+            file.write(frame[::-1].astype(">u2").tobytes())  # its rows are from the bottom up
+
+
+def write(path, film):
+    """Write the movie as a microscope might, and give the pixels that are in the file."""
+    if path.suffix == ".mib":
+        counts = np.round(1000 * (film.pixels + 1)).astype(np.uint16)
+        write_mib(path, counts)
+        return counts, {"navigation_shape": (FRAMES,)}
+    if path.suffix == ".mrc":
         write_mrc(path, film.pixels)
     else:
         hs.signals.Signal2D(film.pixels).save(path)
-    s = hs.load(path, lazy=True)
+    return film.pixels, {}
+
+
+# RosettaSciIO leaves the file open.
+@pytest.mark.filterwarnings("ignore:.*unclosed file", "ignore:Exception ignored in.*FileIO")
+@pytest.mark.parametrize("extension", ["zspy", "hspy", "emd", "mrc", "mib"])
+def test_files_are_read_lazily(film, tmp_path, extension):
+    pixels, options = write(tmp_path / f"movie.{extension}", film)
+    s = hs.load(tmp_path / f"movie.{extension}", lazy=True, **options)
     if extension == "emd":  # which does not say what is an image
         s = s.as_signal2D((0, 1))
     s.set_signal_type("atom_lattice")
-    assert type(s) is signals.LazyAtomLatticeImage and s.data.shape == film.pixels.shape
+    assert type(s) is signals.LazyAtomLatticeImage and s.data.shape == pixels.shape
     s.set_atoms(film.table)
     p = s.extract_subimages(SIZE)
     assert p._lazy
-    same(p, film.image(False).extract_subimages(SIZE))
-    s.find_atoms(separation=8, refine=False)
     eager = film.image(False)
+    eager.data = pixels
+    same(p, eager.extract_subimages(SIZE))
+    s.find_atoms(separation=8, refine=False)
     eager.find_atoms(separation=8, refine=False)
     same(s.atoms, eager.atoms)
     p.save(tmp_path / "windows.zspy")

@@ -12,14 +12,14 @@ def test_vectors_distances_and_angles(sheet):
     n = s.neighbours(6)
     distance, index = NearestNeighbors(n_neighbors=6).fit(truth[["x", "y"]].to_numpy()).kneighbors()
     np.testing.assert_array_equal(n.ids, index)
-    np.testing.assert_allclose(n.distances, distance)
+    np.testing.assert_allclose(n.distances, distance, rtol=1e-6)
     u, v = np.moveaxis(n.vectors, -1, 0)
-    np.testing.assert_allclose(n.distances * np.exp(1j * n.angles), u - 1j * v)
+    np.testing.assert_allclose(n.distances * np.exp(1j * n.angles), u - 1j * v, rtol=1e-5)
     table = n.to_dataframe()
     assert len(table) == 6 * len(truth)
     end = truth[["x", "y"]].to_numpy()[table["neighbour"]]
     start = truth[["x", "y"]].to_numpy()[table["atom"]]
-    np.testing.assert_allclose(table[["u", "v"]], end - start)
+    np.testing.assert_allclose(table[["u", "v"]], end - start, rtol=1e-5)
 
 
 def test_k_is_the_coordination(sheet):

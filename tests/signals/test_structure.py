@@ -79,7 +79,7 @@ def test_frames_without_a_lattice_are_flagged(movie, known, caplog):
     table = movie.atoms
     assert "frame 2" in caplog.text and len(table) == 2 * len(known[1]) - 20 + 3
     assert (table.loc[table["frame"] == 2, "grain"] == -1).all()
-    assert table["grain"].dtype == table["cell_a"].dtype == np.int64
+    assert table["grain"].dtype == table["cell_a"].dtype == np.int32
     assert movie.plot_cells(frame=3).collections
     with pytest.raises(ValueError, match="frame 2 has no atom in a grain"):
         movie.plot_cells(frame=2)

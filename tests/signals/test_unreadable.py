@@ -56,6 +56,22 @@ def test_the_frames_are_named_and_the_table_stays(damaged, call):
     assert damaged.atoms.equals(before)
 
 
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda s: s.to_atomap(4), "frame 4 cannot"),
+        (lambda s: s.plot_residual(5), "frame 5 cannot"),
+        (lambda s: s.find_cells() or s.plot_cells(frame=5), "frame 5 cannot"),
+        (lambda s: s.displacement_map("A", method="time").plot(frame=4, image=s), "frame 4 cannot"),
+        (lambda s: s.plot_atoms(), "frames 4 to 5 cannot"),
+    ],
+    ids=["atomap", "residual", "cells", "image", "atoms"],
+)
+def test_the_frame_that_is_drawn_is_named(damaged, call, named):
+    with pytest.raises(OSError, match=rf"{named} be read \("):
+        call(damaged)
+
+
 def test_frames_that_can_be_read_serve(damaged):
     whole = damaged.inav[:4]
     whole.find_atoms(separation=8)

@@ -1,5 +1,6 @@
 """What runs when a stranger's file is loaded: as the page on untrusted files says."""
 
+import inspect
 import os
 import re
 import subprocess
@@ -146,8 +147,77 @@ def test_columns_of_which_nothing_is_stored_are_refused(path):
             columns.create_dataset(name, shape=(2**22,), chunks=(2**20,), dtype=dtype)
 
     change(path, hollow)
-    with pytest.raises(ValueError, match="atoms have the same x"):
+    with pytest.raises(ValueError, match="declares 109051904 bytes and the file stores"):
         hs.load(path, lazy=True).atoms  # noqa: B018
+
+
+def test_columns_of_packed_zeros_are_refused(path, suspicious):
+    def zeros(group):
+        columns = group["metadata/Atoms/table/columns"]
+        packing = {} if path.suffix == ".zspy" else {"compression": "gzip", "shuffle": True}
+        for name in list(columns):
+            dtype = columns[name].dtype
+            del columns[name]
+            columns.create_dataset(
+                name, data=np.zeros(2**22, dtype=dtype), chunks=(2**20,), dtype=dtype, **packing
+            )
+
+    change(path, zeros)
+    with pytest.raises(ValueError, match=r"declares 109051904 bytes|atoms have the same x"):
+        hs.load(path, lazy=True).atoms  # noqa: B018
+
+
+def test_a_model_of_which_nothing_is_stored_is_refused(tmp_path):
+    path = tmp_path / "latents.zspy"
+    image = hs.signals.Signal2D(np.random.default_rng(0).random((40, 50)))
+    image.set_signal_type("atom_lattice")
+    image.set_atoms(np.stack(np.meshgrid(np.arange(4), np.arange(3)), -1).reshape(-1, 2) * 9.0 + 9)
+    image.extract_subimages(7).fit_rvae(1, epochs=1, decoder="spatial", seed=0).save(path)
+
+    def hollow(group):
+        weights = group["metadata/Atoms/model/weights"]
+        for name in list(weights):
+            del weights[name]
+            weights.create_dataset(name, shape=(2**13, 2**13), chunks=(2**10, 2**10), dtype="f4")
+
+    change(path, hollow)
+    with pytest.raises(ValueError, match=r"metadata\.Atoms\.model declares \d+ bytes"):
+        hs.load(path, lazy=True).model  # noqa: B018
+
+
+def test_a_group_in_itself_is_told(path, suspicious):
+    if path.suffix == ".zspy":
+        pytest.skip("zarr has no links")
+    change(path, lambda group: group["metadata"].__setitem__("loop", group["metadata"]))
+    (found,) = suspicious(path)
+    assert "there twice" in found
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 100)  # which is reached sooner
+    try:
+        with pytest.raises(RecursionError):
+            hs.load(path)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def test_links_in_a_folder_are_told(path, suspicious, tmp_path):
+    if path.suffix == ".hspy":
+        pytest.skip("a .hspy is a single file")
+    secret = tmp_path / "secret"
+    chunk = next(path.glob("Experiments/*/data/0/0/0"))
+    chunk.rename(secret)
+    chunk.symlink_to(secret)
+    (found,) = suspicious(path)
+    assert found.endswith("0: a link")
+
+
+def test_chunks_that_were_cut_short_are_told(path, suspicious):
+    if path.suffix == ".hspy":
+        pytest.skip("HDF5 tells itself")
+    chunk = next(path.glob("Experiments/*/data/0/0/0"))
+    chunk.write_bytes(chunk.read_bytes()[:-1])
+    (found,) = suspicious(path)
+    assert found.endswith("0: cut short, or damaged")
 
 
 def test_links_out_of_the_file_are_told(path, suspicious, tmp_path):

@@ -104,7 +104,7 @@ def test_an_interrupted_encode_goes_on(subimages, model, output, monkeypatch):
     calls = interrupt_at(model, monkeypatch, -1, None)
     z = subimages.encode(model, output=output, resume=True)
     chunks = FRAMES if subimages._lazy else 8
-    assert len(calls) == chunks - 3 + 1  # three were done, and one of them is looked at again
+    assert len(calls) == chunks  # three were done, and are looked at again
     assert_latents(z, expected)
     assert files(output) == ["z.zspy"]
 
@@ -113,7 +113,7 @@ def test_what_is_finished_is_opened(subimages, model, output, monkeypatch):
     first = subimages.encode(model, output=output, resume=True)
     calls = interrupt_at(model, monkeypatch, -1, None)
     again = subimages.encode(model, output=output, resume=True)
-    assert len(calls) == 1  # to see that it is of these subimages
+    assert len(calls) == 3  # to see that it is of these subimages
     np.testing.assert_array_equal(np.asarray(again.data), np.asarray(first.data))
 
 
@@ -146,6 +146,15 @@ def test_only_the_same_is_resumed(subimages, movie, model, output, monkeypatch):
     with pytest.raises(ValueError, match=r"latents of other subimages: 1[02] of 1[02] come out"):
         (subimages * 2).encode(model, output=output, resume=True)
     assert files(output) == ["z.part.zspy"]
+
+
+def test_other_frames_at_the_end_are_noticed(movie, model, output):
+    movie.extract_subimages(SIZE).encode(model, output=output)
+    changed = movie.deepcopy()
+    last = (np.arange(FRAMES) == FRAMES - 1)[:, None, None]
+    changed.data = movie.data * np.where(last, 2, 1)
+    with pytest.raises(ValueError, match="latents of other subimages"):
+        changed.extract_subimages(SIZE).encode(model, output=output, resume=True)
 
 
 def test_a_finished_file_of_other_pixels_is_refused(subimages, model, output):

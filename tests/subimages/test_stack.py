@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hyperspy_rvae.subimages.stack import cut_block, cut_stack, joined, take
+from hyperspy_rvae.subimages.stack import cut_block, cut_stack, joined, stack_channels, take
 
 FRAMES, HEIGHT, WIDTH, SIZE = 5, 30, 42, 7
 
@@ -109,3 +109,17 @@ def test_a_cluster_is_sent_each_position_once():
     assert len(sent) < 1.2 * xy.nbytes
     there = da.Array(pickle.loads(sent), windows.name, windows.chunks, windows.dtype)
     np.testing.assert_array_equal(there.compute(), windows.compute())
+
+
+def test_only_what_is_taken_is_cut_from_several_channels(table, counted, monkeypatch):
+    monkeypatch.setattr("hyperspy_rvae.subimages.stack.JOINED", 0)
+    movie, pixels, read = counted
+    second = pixels[:, ::-1].copy()
+    windows = stack_channels([second, movie], *places(table), SIZE)
+    expected = stack_channels([second, pixels], *places(table), SIZE)
+    assert expected.shape == (len(table), 2, SIZE, SIZE)
+    np.testing.assert_array_equal(expected[:, 1], cut_stack(pixels, *places(table), SIZE))
+    rows = np.flatnonzero(table["frame"] == 4)[1:]
+    np.testing.assert_array_equal(take(windows, rows).compute(), expected[rows])
+    assert read == [4]
+    np.testing.assert_array_equal(windows.compute(), expected)

@@ -18,6 +18,7 @@ FIT_COLUMNS = [
     *["sigma_x", "sigma_y", "rotation", "amplitude", "background", "x_std", "y_std"],
     *TAIL_COLUMNS,
 ]
+EXACT = ("amplitude", "background")  # of pixels, whose offset may be large
 USUAL_RADIUS = 0.5  # of the distance to the nearest neighbour, where a sublattice stands alone
 LEASH = 0.5  # of that distance; a column that is drawn farther belongs to something else
 DOUBLE = 0.2  # of the usual distance: two seeds nearer than that are on one column
@@ -90,7 +91,8 @@ def fit_gaussians(
     fitted = fitted.join(table.drop(columns=["x", "y"]))
     fitted.loc[sound, ["x", "y"]] = table.loc[sound, ["x", "y"]]
     fitted.loc[~sound, FIT_COLUMNS] = np.nan
-    return fitted.assign(converged=sound)
+    halves = dict.fromkeys((name for name in FIT_COLUMNS if name not in EXACT), np.float32)
+    return fitted.astype(halves).assign(converged=sound)
 
 
 def _fitted(

@@ -13,6 +13,7 @@ from torch.nn.utils import skip_init
 from hyperspy_rvae.models.divergence import kl_unit
 from hyperspy_rvae.models.geometry import canonical_frame
 from hyperspy_rvae.models.latents import APART, Latents, LatentSpace
+from hyperspy_rvae.models.levelling import Level
 from hyperspy_rvae.models.steerable import basis, gauge, poses, refinement, symmetry
 from hyperspy_rvae.models.steerable import channels as channel
 from hyperspy_rvae.models.steerable.likelihood import Likelihood
@@ -126,6 +127,7 @@ class SteerableNetwork(nn.Module):
         functions = 2 * channels * len(chosen.orders)
         self.encoder = Encoder(functions, space.content, context)
         self.decoder = Decoder(space.content + context, functions)
+        self.level = Level(context, space.content)
         copies = _COPIES if space.rotation else 1
         turns = torch.arange(copies) * (2 * math.pi / copies)
         self.register_buffer("copies", turns, persistent=False)
@@ -209,14 +211,17 @@ class SteerableNetwork(nn.Module):
         gain = self.gain
         if self.channels > 1:
             gain = channel.wide(gain / self.weights, a.shape[-1])
-        return self.encoder(self.likelihood.turn(a[:, None], copies) * gain, context)
+        turned = self.likelihood.turn(a[:, None], copies) * gain
+        mean, log_variance = self.encoder(turned, context)
+        content, log_scale = self.level(mean, context)
+        return content, log_variance - 2 * log_scale
 
     def draw(self, content: Tensor, context: Tensor) -> Tensor:
         """Weighed coefficients ``(n, 2 D)`` of content ``(n, k)``."""
         return self.weigh(self._draw(content, context))
 
     def _draw(self, content: Tensor, context: Tensor) -> Tensor:
-        b = self.decoder(torch.cat([content, context], -1))
+        b = self.decoder(torch.cat([self.level.undo(content, context), context], -1))
         return b / channel.wide(self.gain, b.shape[-1])
 
     @torch.no_grad()
@@ -225,6 +230,7 @@ class SteerableNetwork(nn.Module):
         rows = idle.repeat(2)  # means and log-variances
         self.encoder.last.weight[rows] = 0
         self.encoder.last.bias[rows] = 0
+        self.level.forget(idle)
 
     def codes(self) -> Tensor:
         """Classes to choose from, as unit vectors ``(m, classes)``."""
@@ -243,7 +249,7 @@ class SteerableNetwork(nn.Module):
         return torch.stack(bounds, 1).log_softmax(1)
 
     def calibrate(self, seen: Tensor, condition: Tensor) -> None:
-        """Learn the inflation of standard deviations, the origin of angles and the unit of scale.
+        """Learn the level of content, the inflation of errors, the origin of angles, unit of scale.
 
         They follow from pixels ``(n, p)`` of the support.
         """
@@ -251,6 +257,7 @@ class SteerableNetwork(nn.Module):
             seen = seen * self.weights.repeat_interleave(self.likelihood.size)
         a = self.likelihood.coefficients(seen)
         context, _ = self._classified(a, condition)
+        self.level.learn(*self.look(a, context)[:2], context)
         found, pose, b = self._pose(a, context)
         self.inflation.copy_(refinement.inflation(self.likelihood, seen, b, pose))
         if self.space.scale:

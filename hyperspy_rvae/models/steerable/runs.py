@@ -67,8 +67,8 @@ def train(
     """
     order = torch.randperm(len(pixels), generator=generator).to(pixels.device)
     aside = plan.held_out(len(order))
-    if labels is not None:  # those labelled are few: they are held out last
-        order = order[(labels[order] != UNKNOWN).sort(stable=True).indices]
+    if labels is not None:
+        order = order[labels_last(labels[order])]
     held_out, learned = order[:aside][:_HELD_OUT_MOST], order[aside:]
     first = learned if stream is None else learned[:_BEGUN_MOST]
     known = Samples(network, pixels[first], condition[first])
@@ -79,14 +79,25 @@ def train(
     if not network.space.classes:
         history = run.train(plan, None, callback)
     elif labels is not None:
-        told = labels[learned]
-        history = run.train(plan, Classes(network, told, told, generator), callback)
+        history = run.train(plan, Classes(network, labels[learned], generator), callback)
     else:
         history = _train_joint(run, plan, callback)
     with torch.no_grad():
         some = learned[:_CALIBRATED_MOST]
         network.calibrate(pixels[some], condition[some])
     return history
+
+
+def labels_last(labels: Tensor) -> Tensor:
+    """Put labels ``(n,)`` in the order in which they can be spared.
+
+    First those that are ``UNKNOWN``, and last the first one of each class, so that none is unheard
+    of in training.
+    """
+    needed = (labels != UNKNOWN).long()
+    for kind in labels[labels != UNKNOWN].unique():
+        needed[(labels == kind).nonzero()[0]] += 1
+    return needed.sort(stable=True).indices
 
 
 class Run:
@@ -158,7 +169,7 @@ def _train_joint(run: Run, plan: Plan, callback: Callback | None) -> list[Record
         if callback is not None:
             callback(len(history) + epoch, record)
 
-    classes = Classes(run.network, torch.full_like(guess, UNKNOWN), guess, run.generator)
+    classes = Classes(run.network, torch.full_like(guess, UNKNOWN), run.generator, guess)
     second = None if plan.epochs is None else plan.epochs - len(history)
     return history + run.train(replace(plan, epochs=second), classes, count_on)
 

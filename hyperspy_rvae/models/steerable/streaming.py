@@ -12,9 +12,9 @@ import torch
 from torch import Generator, Tensor
 
 from hyperspy_rvae.models.blocks import Streamed
+from hyperspy_rvae.models.cluster import at_a_task
 from hyperspy_rvae.models.steerable.nets import SteerableNetwork
 from hyperspy_rvae.models.steerable.training import Draws, Samples, weights
-from hyperspy_rvae.models.threads import at_a_task
 
 
 class Stream:

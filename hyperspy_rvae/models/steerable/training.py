@@ -30,6 +30,7 @@ _EASY = 1.5
 _CENTRING = (0.3, 0.1)  # while warming up, and later, when z knows of the shift
 _CENTRING_ON_PRIOR = 0.4
 _STEADYING = 0.3  # against shifts that change with the angle
+_TOLD = 1.0  # weight of the cross-entropy of labelled subimages, as many as there may be
 _ONCE = 20.0  # weight of what content says that the context does
 _NEARBY = 0.3  # of content's standard deviation
 _STILL_EVERY = 4  # steps
@@ -211,6 +212,8 @@ class Trainer:
         if self.network.context:
             even = slice(self.draws.even)
             loss = loss + _ONCE * told_twice(mean[even], log_variance[even], context[even])
+        if self.classes is not None and self.classes.told:
+            loss = loss + _TOLD * self._contradiction(self.classes)
         loss.backward()
         steepest = _GRADIENT_NORM * likelihood.size * likelihood.channels
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), steepest)
@@ -237,9 +240,25 @@ class Trainer:
         none = condition.new_zeros(len(rows), self.network.space.classes)
         if self.classes is None:
             return torch.cat([none, condition], 1), none.sum(1)
-        self.classes.released = self.taken >= 2 * self.warm_up
+        self.classes.released |= self.taken >= 2 * self.warm_up
         code, kl = self.classes.draw(rows, here, a, cells, condition)
         return torch.cat([code, condition], 1), kl
+
+    def _contradiction(self, classes: Classes) -> Tensor:
+        # Of some that are labelled, each read where it was found last.
+        rows = classes.some_labelled()
+        place, _ = self.draws.places(rows, self.near.shape[1])
+        cells, device = self.near[place], self.network.noise_variance.device
+        rows, place, cells = rows.to(device), place.to(device), cells.to(device)
+        return classes.contradiction(
+            rows,
+            self.network.weigh(self.samples.at(rows, place)),
+            self.network.weigh(self.samples.coefficients(rows, cells)),
+            self.network.weigh_squares(self.samples.square[rows]),
+            cells,
+            self.samples.context[rows],
+            self._turns(len(rows)),
+        )
 
     def _risen(self) -> float:
         # Share of the warm-up of the divergence that is over; at the end it may be above 1.
