@@ -67,7 +67,7 @@ def agree(name, values):
 
 def draw(ax, values, cmap, low, high):
     """Map of one value a B column."""
-    drawn = ax.scatter(*places.T, 19, values, cmap=cmap, vmin=low, vmax=high, marker="s", lw=0)
+    drawn = ax.scatter(*places.T, 22, values, cmap=cmap, vmin=low, vmax=high, marker="s", lw=0)
     ax.set(aspect="equal", xticks=[], yticks=[])
     ax.invert_yaxis()
     return drawn
