@@ -49,7 +49,7 @@ class Checkpoint:
         self._due = 0.0
 
     def following(self) -> Checkpoint:
-        """Give the training that follows this one a file of its own, whose name ends in ``.next``."""
+        """Give a training that follows this one a file of its own, the same name and ``.next``."""
         return Checkpoint(f"{self.path}.next", {**self.training, "follows": "another"})
 
     def resume(self, parts: Mapping[str, Stateful | Generator]) -> bool:
