@@ -48,6 +48,10 @@ class Checkpoint:
         self.path, self.training = Path(path), dict(training)
         self._due = 0.0
 
+    def following(self) -> Checkpoint:
+        """Give a training that follows this one a file of its own, the same name and ``.next``."""
+        return Checkpoint(f"{self.path}.next", {**self.training, "follows": "another"})
+
     def resume(self, parts: Mapping[str, Stateful | Generator]) -> bool:
         """Bring every part to where the file has it; False where there is no file.
 

@@ -54,11 +54,6 @@ def plans(
         data["streamed"] = np.array(task.streamed.X.chunks[0])
     if task.labels is not None:
         data["labels"] = task.labels
-    elif len(task.classes) and checkpoint is not None:
-        raise ValueError(
-            "checkpoint is not offered for classes without labels, which take two trainings; leave "
-            "it out, or label some of the subimages"
-        )
     made = []
     for k, seed in enumerate(each):
         path = f"{os.fspath(checkpoint)}.{k}" if checkpoint is not None and k else checkpoint

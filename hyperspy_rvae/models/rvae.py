@@ -223,13 +223,14 @@ class RVAE(FittedModel):
             File to keep the training's state in. Where there is one the training goes on from
             it, and ends with the same weights as one that was never stopped; `callback` is
             called for the epochs that are left. At the end the file stays, and the same call
-            gives the same model at once; delete it when it is no longer needed.
+            gives the same model at once; delete it when it is no longer needed. Further trainings
+            have files beside it: the second one of classes without labels ``.next``, and those
+            of an ensemble ``.1``, ``.2``, ....
 
         Raises
         ------
         ValueError
-            If subimages or parameters are impossible, or `checkpoint` is of another training, or
-            asked for with classes but no labels.
+            If subimages or parameters are impossible, or `checkpoint` is of another training.
         """
         checks.check_parameters(self.get_params(deep=False))
         if callback is not None and not callable(callback):

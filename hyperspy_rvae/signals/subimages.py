@@ -100,7 +100,7 @@ class AtomSubimages(Signal2D):
         ValueError
             If there are fewer than ten subimages, pixels are not finite, a parameter is
             impossible, the condition is missing for an atom or the same for all, or `checkpoint`
-            is of another training, or asked for with classes but no labels.
+            is of another training.
         """
         parameters = {"latent_dim": latent_dim, "seed": seed, **parameters}
         told = condition, labels

@@ -255,10 +255,8 @@ def test_more_labels_than_are_learned_from(windows):
         RVAE(1, discrete_classes=2, epochs=1, validation_fraction=0.95).fit(windows, SOME)
 
 
-def test_a_checkpoint_needs_labels(windows, tmp_path):
+def test_a_checkpoint_knows_its_labels(windows, tmp_path):
     model = RVAE(1, discrete_classes=2, epochs=2, seed=0)
-    with pytest.raises(ValueError, match="checkpoint is not offered for classes without labels"):
-        model.fit(windows, checkpoint=tmp_path / "c.pt")
     kept = model.fit(windows, SOME, checkpoint=tmp_path / "c.pt").transform(windows)
     again = RVAE(1, discrete_classes=2, epochs=2, seed=0)
     again.fit(windows, SOME, checkpoint=tmp_path / "c.pt")
@@ -268,18 +266,25 @@ def test_a_checkpoint_needs_labels(windows, tmp_path):
         again.fit(windows, other, checkpoint=tmp_path / "c.pt")
 
 
-def test_a_training_with_labels_goes_on(windows, tmp_path, monkeypatch):
+@pytest.mark.parametrize("y", [None, SOME], ids=["joint", "semi-supervised"])
+@pytest.mark.parametrize("last", [1, 3, 5])
+def test_a_training_with_classes_goes_on(windows, y, last, tmp_path, monkeypatch):
     monkeypatch.setattr("hyperspy_rvae.models.checkpoint._LEAST_WAIT", 0)
+    seen = []
 
     def stop(epoch, record):
-        if epoch == 3:
+        if epoch == last:
             raise KeyboardInterrupt
 
     model = RVAE(2, discrete_classes=2, epochs=7, seed=0)
-    whole = model.fit(windows, SOME).weights()
+    whole, history = model.fit(windows, y).weights(), model.history_
     with pytest.raises(KeyboardInterrupt):
-        model.fit(windows, SOME, checkpoint=tmp_path / "c.pt", callback=stop)
-    for name, value in model.fit(windows, SOME, checkpoint=tmp_path / "c.pt").weights().items():
+        model.fit(windows, y, checkpoint=tmp_path / "c.pt", callback=stop)
+    model.fit(
+        windows, y, checkpoint=tmp_path / "c.pt", callback=lambda epoch, record: seen.append(epoch)
+    )
+    assert seen == list(range(last, 7)) and model.history_ == history
+    for name, value in model.weights().items():
         np.testing.assert_array_equal(value, whole[name], err_msg=name)
 
 

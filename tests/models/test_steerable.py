@@ -93,9 +93,27 @@ def test_likelihood_of_all_poses_by_brute_force(known, content):
         shown = draw(renderer, content, angle, shift).reshape(3, -1)[:, likelihood.support.numpy()]
         energy = np.square(shown).sum(1)
         truth = ((pixels.numpy() * shown).sum(1) - energy / 2) / S2 + float(likelihood.prior[s])
-        np.testing.assert_allclose(joint[:, s, j], truth, atol=0.01 * energy.max() / S2)
+        np.testing.assert_allclose(joint[:, s, j], truth, atol=0.006 * energy.max() / S2)
     prior = likelihood.prior.exp().sum() * len(likelihood.angles)
     assert float(prior) == pytest.approx(1, rel=1e-5)
+
+
+def test_energy_of_a_column(known):
+    # An error of a hundredth would be as large as the noise of a clear image.
+    likelihood, renderer = known
+    chosen = basis.choose(poses.content_radius(WINDOW, SPACE), BAND)
+    y, x = np.mgrid[-18:18:0.25, -18:18:0.25] + 0.125
+    inside = np.hypot(x, y) < chosen.radius
+    column = np.exp(-((x - 1) ** 2 + y**2) / (2 * 1.8**2))[inside]
+    functions = chosen.functions(np.hypot(x, y)[inside], np.arctan2(-y, x)[inside])
+    b = torch.from_numpy(column @ functions.T * 0.25**2).to(torch.float32)[None]
+    nothing = torch.zeros(1, 25, b.shape[1])
+    joint, _ = likelihood.log_joint(nothing, b, 1.0)
+    for s, j in [(0, 0), (3, 31), (12, 60), (24, 17)]:
+        angle, shift = float(likelihood.angles[j]), tuple(likelihood.places[s].tolist())
+        shown = draw(renderer, b, angle, shift).reshape(1, -1)[:, likelihood.support.numpy()]
+        found = -2 * float(joint[0, s, j] - likelihood.prior[s, 0])
+        assert found == pytest.approx(np.square(shown).sum(), rel=1e-3)
 
 
 def test_likelihood_of_scales_by_brute_force():
@@ -113,7 +131,7 @@ def test_likelihood_of_scales_by_brute_force():
         shown = renderer(b, likelihood.angles[j].expand(2), place, scale)[:, likelihood.support]
         energy = shown.square().sum(1)
         truth = ((pixels * shown).sum(1) - energy / 2) / S2 + likelihood.prior[s]
-        np.testing.assert_allclose(joint[:, s, j], truth, atol=0.02 * float(energy.max()) / S2)
+        np.testing.assert_allclose(joint[:, s, j], truth, atol=0.01 * float(energy.max()) / S2)
 
 
 def test_enlarging_is_a_matrix(known, content):
@@ -203,6 +221,26 @@ def test_standard_deviations_cover_the_truth(make):
         design = np.stack(origin, 1)
         error -= design @ np.linalg.lstsq(design, error, rcond=None)[0]
         assert 0.5 < np.mean(np.abs(error) < std[:, 1 + column]) < 0.85
+
+
+def test_shifts_of_round_columns():
+    # Any angle is right, and neighbours' tails, which stay where they are, must not make the angle
+    # take the place of the shift.
+    rng = np.random.default_rng(5)
+    shift = rng.choice([-0.6, 0.6], (400, 2)) + rng.normal(0, 0.1, (400, 2))
+    x, y = shift.T[:, :, None, None]
+    images = 0.4 * bell(x, y)
+    for corner in ((-8, -8), (8, -8), (-8, 8), (8, 8)):
+        images = images + bell(*corner)
+    images = (images + rng.normal(0, 0.03, images.shape)).astype(np.float32)
+    values = RVAE(1, epochs=40, seed=0).fit_transform(images)
+    off = values[:, 1:3] - shift
+    assert np.sqrt(np.square(off - off.mean(0)).mean()) < 0.15
+
+
+def bell(x, y):
+    rows, columns = np.mgrid[-5:6, -5:6]
+    return np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 1.8**2))
 
 
 def test_pose_of_a_turned_copy(dumbbells):

@@ -25,11 +25,10 @@ from torch.nn.functional import one_hot
 from hyperspy_rvae.models.geometry import pixel_grid
 from hyperspy_rvae.models.latents import LatentSpace
 from hyperspy_rvae.models.steerable import channels as channel
-from hyperspy_rvae.models.steerable import poses
-from hyperspy_rvae.models.steerable.basis import Basis, generators, polar_grid, taper
+from hyperspy_rvae.models.steerable import energy, poses
+from hyperspy_rvae.models.steerable.basis import Basis, generators, taper
+from hyperspy_rvae.models.steerable.energy import HARMONICS
 
-_RING = 0.75  # px between the rings on which the energy is summed
-_HARMONICS = 8  # of the energy
 _DARKEST = -20.0  # log-posterior; smaller is as good as none
 
 
@@ -39,9 +38,9 @@ class Evidence(NamedTuple):
     ``log`` ``(n,)`` is ``log sum exp(l + log prior)`` but for the terms without b; ``error``
     ``(n, C)`` the squared error in each channel that the posterior expects; ``gradient``
     ``(n, 2 D)`` is ``s2 d log / d b``; ``place`` ``(n,)`` the index of the likeliest; ``offset``
-    ``(n, 2)`` or ``(n, 3)`` the mean place in the content's own frame; ``turn`` ``(n,)`` the mean
-    sine of the
-    angle.
+    ``(n, 2)`` or ``(n, 3)`` the mean place in the content's own frame, and ``swing`` ``(n, 2)``
+    that part of its shift by which the shift changes with the angle; ``turn`` ``(n,)`` the mean
+    sine of the angle.
     """
 
     log: Tensor
@@ -49,6 +48,7 @@ class Evidence(NamedTuple):
     gradient: Tensor
     place: Tensor
     offset: Tensor
+    swing: Tensor
     turn: Tensor
 
 
@@ -86,7 +86,7 @@ class Likelihood(nn.Module):
         places, angles = poses.places(window, space), poses.angles(space)
         self.scaled = space.scale
         orders = torch.from_numpy(basis.orders)
-        members = one_hot(orders, max(basis.highest, _HARMONICS) + 1).to(torch.float32)
+        members = one_hot(orders, max(basis.highest, HARMONICS) + 1).to(torch.float32)
         turns = torch.outer(torch.arange(float(members.shape[1])), angles)
         about = _about(grid[self.support], places).numpy().astype(np.float64)
         polar = np.hypot(*about.T).T, np.arctan2(-about[..., 1], about[..., 0])
@@ -108,7 +108,7 @@ class Likelihood(nn.Module):
             "members": members.repeat(channels, 1),
             "sectors": np.tile((polar[1][0] / (math.pi / 3)) // 1 % 2, channels),
             "series": torch.cat([turns.cos(), turns.sin()]),
-            **_energy(basis, *polar, channels),
+            **energy.on_rings(basis, *polar, channels),
         }
         for name, value in known.items():
             tensor = torch.as_tensor(value)
@@ -187,10 +187,10 @@ class Likelihood(nn.Module):
         Coefficients `a` may be given for some of the places alone, ``cells`` ``(n, k)``.
         """
         rays = b @ self.rays
-        harmonics, energy, prior = self._correlation(a, b), self._energy(rays), self.prior
+        harmonics, squares, prior = self._correlation(a, b), self._energy(rays), self.prior
         if cells is not None:
-            energy, prior = energy.gather(1, _wide(cells, energy)), prior[cells]
-        harmonics[..., : _HARMONICS + 1].sub_(energy, alpha=0.5)
+            squares, prior = squares.gather(1, _wide(cells, squares)), prior[cells]
+        harmonics[..., : HARMONICS + 1].sub_(squares, alpha=0.5)
         joint = harmonics.div_(noise).flatten(2) @ self.series
         return joint.add_(prior), rays
 
@@ -216,12 +216,14 @@ class Likelihood(nn.Module):
         gradient = x_bar - (coverage * rays) @ self.rays.T
         fit = self._sums(x_bar * b, 2) - 0.5 * self._sums(coverage * rays.square(), 1)
         likeliest = q.sum(2).argmax(1)
+        offset = self._offset(everywhere)
         return Evidence(
             highest + total.log(),
             (square - 2 * fit).clamp_(min=0),
             gradient,
             likeliest if cells is None else cells.gather(1, likeliest[:, None])[:, 0],
-            self._offset(everywhere),
+            offset,
+            offset[:, :2] - self._offset_of_mean(everywhere),
             averages[:, :, 1, 1].sum(1),
         )
 
@@ -251,7 +253,7 @@ class Likelihood(nn.Module):
     def _coverage(self, averages: Tensor) -> Tensor:
         # (n, rays): how much of the support each point of the content is expected to fill
         n, rings = len(averages), self.cover.shape[1] // 2
-        seen = averages[..., : _HARMONICS + 1].permute(3, 0, 2, 1).flatten(2)
+        seen = averages[..., : HARMONICS + 1].permute(3, 0, 2, 1).flatten(2)
         square = torch.bmm(seen, self.cover.mT).view(-1, n, 2, rings)
         return (square.permute(1, 3, 2, 0).flatten(2) @ self.waves.T).flatten(1)
 
@@ -267,6 +269,12 @@ class Likelihood(nn.Module):
         if self.scaled:
             mean.append(averages[..., 0, 0] @ self.places[:, 2])
         return torch.stack(mean, 1)
+
+    def _offset_of_mean(self, averages: Tensor) -> Tensor:
+        # E[R(-phi)] E[s] (n, 2)
+        x, y = (averages[..., 0, 0] @ self.places[:, :2]).unbind(1)
+        cos, sin = averages[..., 1].sum(1).unbind(1)
+        return torch.stack([cos * x - sin * y, sin * x + cos * y], 1)
 
 
 def _about(pixels: Tensor, places: Tensor) -> Tensor:
@@ -288,28 +296,3 @@ def _span(functions: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     vectors = np.random.default_rng(0).standard_normal((len(functions), size), np.float32)
     span, _ = np.linalg.qr(functions.T @ (functions @ (functions.T @ vectors)))
     return span, span.T @ functions.T
-
-
-def _energy(basis: Basis, r: np.ndarray, angle: np.ndarray, channels: int) -> dict[str, np.ndarray]:
-    # What turns coefficients into harmonics of the energy on the support, which is seen from each
-    # place at polar coordinates (S, pixels). The rings of each channel follow those of the last.
-    rings, spokes = int(basis.radius / _RING) + 2, 2 * basis.highest + _HARMONICS + 2
-    spacing = basis.radius / (rings - 1)
-    harmonic = np.arange(_HARMONICS + 1)
-    theta = 2 * np.pi * np.outer(np.arange(spokes), harmonic) / spokes
-    twice = np.where(harmonic > 0, 2, 1) / spokes
-    waves = np.concatenate([np.cos(theta) * twice, -np.sin(theta) * twice], 1)
-    place = np.minimum(r / spacing, rings - 1.001)
-    ring, part = place.astype(int), place % 1
-    cover = np.zeros((len(harmonic), 2, rings, 2, len(r)))
-    for s in range(len(r)):
-        seen = np.exp(1j * harmonic[:, None] * angle[s])
-        sums = np.zeros((rings, len(harmonic)), complex)
-        np.add.at(sums, ring[s], ((1 - part[s]) * seen).T)
-        np.add.at(sums, ring[s] + 1, (part[s] * seen).T)
-        cover[:, 0, :, 0, s] = cover[:, 1, :, 1, s] = sums.real.T
-        cover[:, 0, :, 1, s], cover[:, 1, :, 0, s] = sums.imag.T, -sums.imag.T
-    every = np.tile(cover, (channels, 1, 1)).reshape(len(harmonic), -1, 2 * len(r))
-    rays = basis.functions(*polar_grid(basis.radius, rings, spokes))
-    rays = channel.outwards(rays.reshape(len(rays), -1), channels)
-    return {"rays": rays, "waves": waves, "cover": every}

@@ -170,8 +170,10 @@ def _train_joint(run: Run, plan: Plan, callback: Callback | None) -> list[Record
             callback(len(history) + epoch, record)
 
     classes = Classes(run.network, torch.full_like(guess, UNKNOWN), run.generator, guess)
-    second = None if plan.epochs is None else plan.epochs - len(history)
-    return history + run.train(replace(plan, epochs=second), classes, count_on)
+    second = replace(plan, epochs=None if plan.epochs is None else plan.epochs - len(history))
+    if plan.checkpoint is not None and history:
+        second = replace(second, checkpoint=plan.checkpoint.following())
+    return history + run.train(second, classes, count_on)
 
 
 def validate(

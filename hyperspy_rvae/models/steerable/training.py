@@ -29,6 +29,7 @@ _HARDEST = 8.0  # robust standard deviations; more does not count
 _EASY = 1.5
 _CENTRING = (0.3, 0.1)  # while warming up, and later, when z knows of the shift
 _CENTRING_ON_PRIOR = 0.4
+_STEADYING = 0.3  # against shifts that change with the angle
 _TOLD = 1.0  # weight of the cross-entropy of labelled subimages, as many as there may be
 _ONCE = 20.0  # weight of what content says that the context does
 _NEARBY = 0.3  # of content's standard deviation
@@ -201,10 +202,7 @@ class Trainer:
         with torch.no_grad():
             found = likelihood.evidence(a, b, square, s2, cells)
             motions = likelihood.motions(b)
-            drift = (found.offset[:, None] @ motions[:, 1:])[:, 0]
-            gradient = found.gradient + self.centring[warm] * own[:, None] * drift
-            if likelihood.aligned:
-                gradient += _CENTRING_ON_PRIOR * found.turn[:, None] * motions[:, 0]
+            gradient = found.gradient + self._centring(found, motions, own, warm)
         kl = kl_unit(mean, log_variance)
         self.optimiser.zero_grad(set_to_none=True)
         objective = self.plan.cost.of(kl, self._risen()) - (gradient * b).sum(1) / s2
@@ -222,6 +220,17 @@ class Trainer:
         self.optimiser.step()
         self.taken += 1
         return self._note(rows.cpu(), found, square, kl.detach(), class_kl)
+
+    def _centring(self, found: Evidence, motions: Tensor, own: Tensor, warm: bool) -> Tensor:
+        # A pull (n, 2 D) of content to where its windows show it on average. Where the angle is not
+        # known, the shift must not change with it: content off its centre does that, and its
+        # average would not tell, as angles then follow the shifts.
+        drift = self.centring[warm] * found.offset
+        drift[:, :2] += _STEADYING * found.swing
+        pull = own[:, None] * (drift[:, None] @ motions[:, 1:])[:, 0]
+        if self.network.likelihood.aligned:
+            pull += _CENTRING_ON_PRIOR * found.turn[:, None] * motions[:, 0]
+        return pull
 
     def _context(
         self, rows: Tensor, here: Tensor, a: Tensor, cells: Tensor | None
