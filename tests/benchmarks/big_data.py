@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 CHUNK = 2**23  # bytes
-SPACING = 12.0
+KEEP = {"MALLOC_TRIM_THRESHOLD_": 2**30, "MALLOC_MMAP_THRESHOLD_": 2**30, "OMP_NUM_THREADS": 1}
 PEER = """
 import sys, time, warnings; warnings.simplefilter("ignore")
 import numpy as np
@@ -142,10 +142,13 @@ def rates(path: str, window: str, threads: str) -> dict[str, float]:
     return {name: max(values) for name, values in found.items()}
 
 
-def cluster(path: str, window: str) -> dict[str, float]:
+def cluster(path: str, window: str, keep: str) -> dict[str, float]:
     """Seconds to encode with one worker of one thread, and with two."""
+    import dask
     from distributed import Client, LocalCluster
 
+    if keep == "True":
+        dask.config.set({"distributed.nanny.pre-spawn-environ": KEEP})
     p = load(path).extract_subimages(int(window))
     model = p.fit_rvae(latent_dim=2, epochs=1, max_subimages=1000, seed=0).model
     found: dict[str, list[float]] = {"1": [], "2": []}
@@ -223,6 +226,7 @@ def main() -> None:
     parser.add_argument("--invariances", default="rotation translation")
     parser.add_argument("--gb", type=float, default=20.0)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--keep", action="store_true", help="let workers keep freed memory")
     parser.add_argument("--folder", help="where to put the movies; a temporary one if not given")
     parser.add_argument("--peer-python", help="of an environment with AtomAI")
     given = parser.parse_args()
@@ -241,7 +245,7 @@ def main() -> None:
             if given.what == "encode":
                 print(apart("rates", path, given.window, given.threads))
             else:
-                found = apart("cluster", path, given.window)
+                found = apart("cluster", path, given.window, given.keep)
                 print(f"{found}; two take {found['2'] / found['1']:.2f} of the time of one")
     finally:
         shutil.rmtree(folder)
