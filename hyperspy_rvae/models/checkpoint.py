@@ -49,8 +49,17 @@ class Checkpoint:
         self._due = 0.0
 
     def following(self) -> Checkpoint:
-        """Give a training that follows this one a file of its own, the same name and ``.next``."""
-        return Checkpoint(f"{self.path}.next", {**self.training, "follows": "another"})
+        """Give a training that follows this one a file of its own, the same name and ``.next``.
+
+        Raises
+        ------
+        ValueError
+            If there is such a file, and it is of another training.
+        """
+        after = Checkpoint(f"{self.path}.next", {**self.training, "follows": "another"})
+        if after.path.exists():
+            after._check_same(_read(after.path)["training"])
+        return after
 
     def resume(self, parts: Mapping[str, Stateful | Generator]) -> bool:
         """Bring every part to where the file has it; False where there is no file.

@@ -9,7 +9,7 @@ import pandas as pd
 
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import beside
-from hyperspy_rvae.signals.manifold import reaching, say_idle
+from hyperspy_rvae.signals.manifold import idle_among, reaching, say_idle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +44,8 @@ def draw_latent_space(
     colours = None if column is None else table[column].to_numpy()
     points = np.stack([x, y], 1)
     drawn = plot_latent_space(points, colours, column, names=names, ax=ax, **options)
-    return say_idle(drawn, latents, names)
+    idle = idle_among(latents, table, names)
+    return say_idle(drawn, latents.model, idle) if idle else drawn
 
 
 def name_classes(latents: AtomLatents, table: pd.DataFrame) -> pd.DataFrame:

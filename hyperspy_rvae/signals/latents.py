@@ -11,7 +11,7 @@ from hyperspy.signals import LazySignal1D, Signal1D
 from hyperspy_rvae.signals import record
 from hyperspy_rvae.signals.build import beside
 from hyperspy_rvae.signals.latent_space import draw_latent_space, name_classes
-from hyperspy_rvae.signals.manifold import draw_manifolds, say_idle
+from hyperspy_rvae.signals.manifold import draw_manifolds, idle_among, say_idle
 from hyperspy_rvae.signals.maps import map_column
 from hyperspy_rvae.signals.symmetry import commonest_symmetry, symmetry_of
 
@@ -152,8 +152,9 @@ class AtomLatents(Signal1D):
                 f"symmetry must be a whole number from 1 on, got {symmetry!r}; 3 shows angles "
                 "modulo 120 degrees."
             )
+        table = self.to_dataframe()
         drawn = map_column(
-            self.to_dataframe(),
+            table,
             column,
             frame,
             image,
@@ -163,7 +164,8 @@ class AtomLatents(Signal1D):
             symmetry=symmetry,
             **kwargs,
         )
-        return say_idle(drawn, self, [column])
+        idle = idle_among(self, table, [column])
+        return say_idle(drawn, self.model, idle) if idle else drawn
 
     def plot_manifold(
         self, *, size: int = 9, condition: Any = None, ax: Axes | None = None, **kwargs: Any

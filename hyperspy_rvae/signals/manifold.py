@@ -30,6 +30,7 @@ def draw_manifolds(
     names, across, up, grid = _grid(latents, model, size)
     if ax is not None and condition is None and model.condition_ is not None:
         condition = model.condition_.usual
+    idle = [name for name, steps in zip(names, (across, up), strict=False) if not steps.any()]
     pictures = []
     for title, given, kind in _shown(model, condition):
         given = [given] * len(grid) if np.ndim(given) else given
@@ -45,7 +46,7 @@ def draw_manifolds(
     for place, (title, images) in enumerate(pictures):
         drawn = plot_manifold(images, across, up, names=names, ax=axes[place], **options)
         drawn.set_title(title)
-        say_idle(drawn, latents, names)
+        say_idle(drawn, model, idle)
     return drawn if len(pictures) == 1 else axes
 
 
@@ -55,16 +56,16 @@ def reaching(values: pd.DataFrame, names: list[str]) -> list[str]:
     return sorted(content, key=lambda name: np.ptp(values[name]) == 0)
 
 
-def say_idle(ax: Axes, latents: AtomLatents, names: Sequence[str]) -> Axes:
-    """Add to the title which of these latents, if any, have nothing to say.
+def idle_among(latents: AtomLatents, table: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Content latents of these names that have nothing to say: they are 0 for every atom."""
+    content = [name for name in dict.fromkeys(names) if name in latents.columns and name[0] == "z"]
+    return [name for name in content if not table[name].any()]
 
-    They are 0 for every atom.
-    """
-    columns, values = latents.columns, np.asarray(latents.data)
-    content = [name for name in dict.fromkeys(names) if name[0] == "z" and name in columns]
-    idle = [name for name in content if not values[:, columns.index(name)].any()]
+
+def say_idle(ax: Axes, model: RVAE, idle: Sequence[str]) -> Axes:
+    """Add to the title which latents, if any, have nothing to say."""
     if idle:
-        said = f"{', '.join(idle)} idle: nothing left beside {_told(latents.model)}"
+        said = f"{', '.join(idle)} idle: nothing left beside {_told(model)}"
         ax.set_title("\n".join(filter(None, [ax.get_title(), said])), fontsize="medium")
     return ax
 

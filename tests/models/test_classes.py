@@ -288,6 +288,17 @@ def test_a_training_with_classes_goes_on(windows, y, last, tmp_path, monkeypatch
         np.testing.assert_array_equal(value, whole[name], err_msg=name)
 
 
+def test_a_checkpoint_that_was_left_is_met_before_any_training(windows, tmp_path):
+    model = RVAE(1, discrete_classes=2, epochs=2, seed=0)
+    model.fit(windows, checkpoint=tmp_path / "c.pt")
+    (tmp_path / "c.pt").unlink()
+    model.set_params(seed=1)
+    seen = []
+    with pytest.raises(ValueError, match=r"c\.pt\.next' is of another training; .* seed"):
+        model.fit(windows, checkpoint=tmp_path / "c.pt", callback=lambda *_: seen.append(1))
+    assert not seen and not (tmp_path / "c.pt").exists()
+
+
 @pytest.mark.parametrize("place", [2, -1, 0.5])
 def test_a_class_that_is_none(windows, place):
     model = RVAE(1, discrete_classes=2, epochs=1, seed=0).fit(windows)

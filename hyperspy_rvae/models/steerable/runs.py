@@ -161,6 +161,9 @@ def _train_joint(run: Run, plan: Plan, callback: Callback | None) -> list[Record
     # Classes that start without a guess settle on any split of the data. So a training without
     # classes comes first, whose content tells them apart, and then one from anew with its clusters.
     first = None if plan.epochs is None else plan.epochs // 2
+    kept = plan.checkpoint
+    if kept is not None and first != 0:
+        kept = kept.following()
     history = [] if first == 0 else run.train(replace(plan, epochs=first), None, callback)
     guess = run.guess()
     run.network.start(run.generator)
@@ -170,9 +173,8 @@ def _train_joint(run: Run, plan: Plan, callback: Callback | None) -> list[Record
             callback(len(history) + epoch, record)
 
     classes = Classes(run.network, torch.full_like(guess, UNKNOWN), run.generator, guess)
-    second = replace(plan, epochs=None if plan.epochs is None else plan.epochs - len(history))
-    if plan.checkpoint is not None and history:
-        second = replace(second, checkpoint=plan.checkpoint.following())
+    left = None if plan.epochs is None else plan.epochs - len(history)
+    second = replace(plan, epochs=left, checkpoint=kept)
     return history + run.train(second, classes, count_on)
 
 
