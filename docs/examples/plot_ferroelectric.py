@@ -65,9 +65,9 @@ def agree(name, values):
     return (values - values.mean()) * (np.sign(r) if name[0] == "z" else 1), abs(r)
 
 
-def draw(ax, values, cmap, low, high):
+def draw(ax, values, cmap, low, high, size=22):
     """Map of one value a B column."""
-    drawn = ax.scatter(*places.T, 22, values, cmap=cmap, vmin=low, vmax=high, marker="s", lw=0)
+    drawn = ax.scatter(*places.T, size, values, cmap=cmap, vmin=low, vmax=high, marker="s", lw=0)
     ax.set(aspect="equal", xticks=[], yticks=[])
     ax.invert_yaxis()
     return drawn
@@ -132,9 +132,10 @@ windows = s.extract_subimages(11, "B").data.reshape(len(places), -1)
 components = PCA(5, random_state=0).fit_transform(windows)
 groups = GaussianMixture(4, n_init=5, random_state=0).fit_predict(components)
 figure, axes = plt.subplots(1, 3, figsize=(8.5, 2.6), layout="constrained")
-draw(axes[0], known["domain"], "Set2", 0, 7)
-draw(axes[1], groups, "Set2", 0, 7)
-first = draw(axes[2], components[:, 0], "PuOr_r", *np.percentile(components[:, 0], [2, 98]))
+draw(axes[0], known["domain"], "Set2", 0, 7, 60)
+draw(axes[1], groups, "Set2", 0, 7, 60)
+ends = np.percentile(components[:, 0], [2, 98])
+first = draw(axes[2], components[:, 0], "PuOr_r", *ends, 60)
 for ax, title in zip(axes, ("true domain", "group", "first component"), strict=True):
     ax.set_title(title)
-figure.colorbar(first, ax=axes[2])
+figure.colorbar(first, ax=axes[2], shrink=0.7)
