@@ -14,6 +14,10 @@ class Column(np.ndarray):
     def __deepcopy__(self, memo: dict[int, Any] | None) -> Column:
         return self
 
+    def __setstate__(self, state: Any, /) -> None:
+        super().__setstate__(state)
+        self.flags.writeable = False  # which a pickle does not keep
+
 
 def as_column(values: np.ndarray) -> np.ndarray:
     """Give a column that deep copies share; what is all of one already is not copied either."""
@@ -22,6 +26,7 @@ def as_column(values: np.ndarray) -> np.ndarray:
         owner = owner.base
     same = (owner.dtype, owner.shape, owner.strides) == (values.dtype, values.shape, values.strides)
     if isinstance(owner, Column) and same:
+        owner.flags.writeable = False  # as what NumPy makes of a column, by take and others, is
         return owner
     column = Column(values.shape, values.dtype)
     column[...] = values
@@ -50,7 +55,9 @@ def gather(parts: list[dict[str, Any]]) -> dict[str, Any]:
     some = [pair for pair in zip(parts, lengths, strict=True) if pair[1]] or [(parts[0], 0)]
     columns: dict[str, Any] = {}
     for name in dict.fromkeys(name for part, _ in some for name in part):
-        pieces = [part.pop(name, np.full(length, np.nan)) for part, length in some]
+        pieces = [
+            part.pop(name) if name in part else np.full(length, np.nan) for part, length in some
+        ]
         if all(isinstance(piece, np.ndarray) for piece in pieces):
             columns[name] = as_column(np.concatenate(pieces))
         else:

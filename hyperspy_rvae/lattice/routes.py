@@ -145,7 +145,11 @@ def refine_columns(
             continue
         if name not in refined:
             refined[name] = np.full(len(refined), np.nan, dtype=fitted[name].dtype)
-        refined.loc[rows, name] = fitted.loc[rows, name].astype(refined[name].dtype)
+        kind = refined[name].dtype
+        if kind.kind in "biuf":  # whole numbers must not cut what the fit says
+            kind = np.promote_types(kind, fitted[name].dtype)
+            refined[name] = refined[name].astype(kind)
+        refined.loc[rows, name] = fitted.loc[rows, name].astype(kind)
     return refined
 
 

@@ -51,8 +51,8 @@ def as_table(
     TypeError
         If `atoms` is none of the three.
     ValueError
-        If a column is missing, a number is not finite, or a position lies outside the image, in a
-        frame that is not there, or on top of another.
+        If a column is missing or holds complex numbers, a number is not finite, or a position lies
+        outside the image, in a frame that is not there, or on top of another.
     """
     table = _frame_of(atoms)
     if not table.columns.is_unique:
@@ -77,6 +77,7 @@ def as_table(
     ordered = [*REQUIRED, *(name for name in table if name not in REQUIRED)]
     table = table if list(table) == ordered else table[ordered]
     check_numbers(table)
+    _check_real(table)
     if table["sublattice"].isna().any():
         raise ValueError(
             f"{table['sublattice'].isna().sum()} atoms have no sublattice; name one for each."
@@ -220,6 +221,15 @@ def check_numbers(table: pd.DataFrame) -> None:
         raise ValueError("column frame must hold whole numbers, the flat navigation index.")
     if len(frame) and max(-float(frame.min()), float(frame.max())) > MOST_FRAMES:
         raise ValueError(f"column frame must hold whole numbers up to {MOST_FRAMES}.")
+
+
+def _check_real(table: pd.DataFrame) -> None:
+    unreal = [name for name in table if pd.api.types.is_complex_dtype(table[name])]
+    if unreal:
+        raise ValueError(
+            f"columns {unreal[:5]} hold complex numbers, which a table of atoms cannot; give real "
+            "and imaginary part as a column each."
+        )
 
 
 def _twice(table: pd.DataFrame) -> np.ndarray:

@@ -177,7 +177,7 @@ def _named(
 
 def _gathered(tables: list[dict[str, Any]]) -> tuple[dict[str, Any], list[int]]:
     lengths = [len(next(iter(table.values()))) for table in tables]
-    return gather(tables), lengths
+    return gather([dict(table) for table in tables]), lengths  # a worker may need its own again
 
 
 def _folded(

@@ -81,8 +81,8 @@ class AtomLatticeImage(LatticeMaps):
         TypeError
             If `atoms` is none of the three.
         ValueError
-            If a column is missing, or a position is not finite, outside the image, of a frame
-            that is not there, or given twice.
+            If a column is missing or holds complex numbers, or a position is not finite, outside
+            the image, of a frame that is not there, or given twice.
 
         Examples
         --------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 Units = Literal["px", "axes", "pm"]
 Ideal = Literal["neighbours", "cells", "lattice", "planes", "time"]
 NEEDED = (*REQUIRED, "x_std", "y_std", "converged", "track")
+STDS = ["u_std", "v_std"]
 UNEVEN = (0.02, 0.1)  # lattice vectors that differ by so much may be the scan's doing
 
 _logger = logging.getLogger(__name__)
@@ -81,22 +82,11 @@ def map_displacements(
             )
         chosen = inside(axes, around, region)
     _warn_uneven(around, reference, axes)
-    parts, unsettled, stds = [], 0, ["u_std", "v_std"]
-    for name in names:
-        atoms = select_sublattice(known, name)
-        place = _place(name, reference, method, position)
-        good = settled_rows(atoms)
-        vectors, variances = _by_frame(good, around, method, place, chosen)
-        part = pd.DataFrame(vectors, index=good.index, columns=["u", "v"])
-        if variances is not None:
-            part[stds] = np.sqrt(variances)
-        parts.append(part if good is atoms else part.reindex(atoms.index))
-        unsettled += len(atoms) - len(good)
-    found = parts[0] if len(parts) == 1 else pd.concat(parts).sort_index()
-    _count_gaps(found, method, unsettled)
+    places = {name: _place(name, reference, method, position) for name in names}
+    found = _of_sublattices(known, around, method, places, chosen)
     entries: dict[str, Any] = {"axes": pack_axes(axes)}
-    if stds[0] in found and found[stds].notna().to_numpy().any():
-        table = table.drop(columns=stds, errors="ignore").join(found[stds] * factors)
+    if STDS[0] in found and found[STDS].notna().to_numpy().any():
+        table = table.drop(columns=STDS, errors="ignore").join(found[STDS] * factors)
         entries["table"] = pack(table)
     elif not record.is_current(image):  # else the image's own table serves
         entries["table"] = pack(table)
@@ -108,6 +98,29 @@ def map_displacements(
         "atom_displacements",
         entries | {"displacement": described | {"units": unit}},
     )
+
+
+def _of_sublattices(
+    known: pd.DataFrame,
+    around: pd.DataFrame,
+    method: Ideal,
+    places: Mapping[str, tuple[float, float]],
+    chosen: np.ndarray,
+) -> pd.DataFrame:
+    """Vectors of all atoms of the sublattices that have places, in pixels, by their ids."""
+    parts, unsettled = [], 0
+    for name, place in places.items():
+        atoms = select_sublattice(known, name)
+        good = settled_rows(atoms)
+        vectors, variances = _by_frame(good, around, method, place, chosen)
+        part = pd.DataFrame(vectors, index=good.index, columns=["u", "v"])
+        if variances is not None:
+            part[STDS] = np.sqrt(variances)
+        parts.append(part if good is atoms else part.reindex(atoms.index))
+        unsettled += len(atoms) - len(good)
+    found = parts[0] if len(parts) == 1 else pd.concat(parts).sort_index()
+    _count_gaps(found, method, unsettled)
+    return found
 
 
 def _place(

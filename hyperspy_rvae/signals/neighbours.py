@@ -258,13 +258,15 @@ def neighbours(
     ids = np.full((len(atoms), k), -1, dtype=kind)
     complete = np.zeros(len(atoms), dtype=bool)
     for here, there, own, rows, names in pairs:
+        if not len(there):
+            continue
         index, found = nearest_neighbours(here, there, k, own)
         far = np.hypot(*found[:, -1].T)
         complete[rows] = np.isfinite(far) & (far <= depth[rows])
         vectors[rows] = found / aspect * factors
         ids[rows] = np.where(index >= 0, np.asarray(names)[index], -1)
     return Neighbours(
-        atoms.assign(coordination=count),
+        atoms.copy().assign(coordination=count),  # else the image's own numbers could be changed
         ids,
         vectors,
         complete,

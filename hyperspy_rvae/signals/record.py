@@ -67,8 +67,9 @@ def listed_atoms(signal: BaseSignal, *, copy: bool = True) -> pd.DataFrame:
             f"{len(unknown)} atoms of the atom axis are not in the table, the first has the id "
             f"{unknown[0]}; the axis must keep the ids that it came with."
         )
-    if not copy and len(rows) and (np.diff(rows) == 1).all():
-        return table.iloc[rows[0] : rows[-1] + 1]
+    if len(rows) and (np.diff(rows) == 1).all():  # a slice, which shares its numbers
+        listed = table.iloc[rows[0] : rows[-1] + 1]
+        return listed.copy() if copy else listed
     return table.iloc[rows]
 
 

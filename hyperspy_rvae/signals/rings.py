@@ -281,9 +281,9 @@ def _gather(
             "coordination, and give another cut if bonds are missing.",
             stacklevel=3,
         )
-    atoms = table.assign(coordination=coordination, rings=sizes, defect=defect)
+    own = table.copy()  # else the image's numbers could be changed through it
     return Rings(
-        atoms,
+        own.assign(coordination=coordination, rings=sizes, defect=defect),
         pd.concat(bonds, ignore_index=True),
         cut,
         listed,

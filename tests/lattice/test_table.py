@@ -51,6 +51,7 @@ def test_whatever_is_brought_gives_the_same_table(bring):
         (frame_of(x=[1.0, 1.0, 2.0], y=[3.0, 3.0, 5.0]), 1, "there twice"),
         (frame_of(x=["a", "b", "c"]), 1, "real numbers"),
         (frame_of(x=[1j, 2.0, 3.0]), 1, "real numbers"),
+        (frame_of(phase=[1j, 2.0, 3.0]), 1, r"\['phase'\] hold complex numbers"),
         (np.zeros((4, 3)), 1, r"shape \(n, 2\)"),
         (frame_of(sublattice=["A", None, "B"]), 1, "1 atoms have no sublattice"),
         (pd.DataFrame(np.ones((2, 3)), columns=["x", "y", "x"]), 1, "columns of the same name"),

@@ -13,6 +13,7 @@ import hyperspy_rvae as hrv
 from hyperspy_rvae.models import RVAE, ensemble
 from hyperspy_rvae.models.blocks import sent
 from hyperspy_rvae.models.cluster import cluster
+from hyperspy_rvae.signals import frames
 from hyperspy_rvae.signals.frames import each_frame
 
 SIZE = 9
@@ -52,6 +53,13 @@ def test_atoms_found_on_a_cluster_are_those_found_here(client, movie):
         here.compute()
         here.find_atoms(separation=8)
     pd.testing.assert_frame_equal(there.atoms, here.atoms, atol=1e-4)
+
+
+def test_a_task_leaves_what_it_is_given():
+    tables = [{"x": np.arange(3.0)}, {"x": np.arange(2.0), "y": np.ones(2)}]
+    for _ in range(2):  # as when a worker is lost and a task is run again
+        gathered, lengths = frames._gathered(tables)
+        assert gathered["x"].tolist() == [0, 1, 2, 0, 1] and lengths == [3, 2]
 
 
 def test_latents_from_a_cluster_are_those_from_here(client, movie, model):

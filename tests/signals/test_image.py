@@ -157,6 +157,19 @@ def test_only_the_named_sublattice_is_refined(image, truth):
     assert offsets(after[~is_a], truth[truth["sublattice"] == "B"]).max() < 0.35
 
 
+def test_whole_numbers_in_the_table_do_not_cut_what_is_fitted(image, truth):
+    rough = truth.drop(columns=["u", "v"]).round(0)
+    after = []
+    for width, height in ((2, 1), (2.0, 1.0)):
+        image.set_atoms(rough.assign(sigma_x=width, amplitude=height))
+        image.refine_atoms("B")
+        after.append(image.atoms)
+    pd.testing.assert_frame_equal(*after)
+    is_b = after[0]["sublattice"] == "B"
+    assert (after[0].loc[is_b, "sigma_x"] % 1 > 0).any()
+    assert (after[0].loc[~is_b, ["sigma_x", "amplitude"]] == [2, 1]).all(axis=None)
+
+
 def test_every_frame_of_a_movie_is_found_and_refined(perovskite, lazy):
     still = perovskite[0].isig[:60, :50]
     frames = np.stack(

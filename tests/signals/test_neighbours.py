@@ -65,6 +65,22 @@ def test_one_sublattice_around_another():
     assert n.units == "pm"
 
 
+@pytest.mark.parametrize("k", [4, None])
+def test_frames_without_the_reference_have_no_neighbours(lattice_image, k):
+    corners = np.stack(np.meshgrid(np.arange(6), np.arange(5)), -1).reshape(-1, 2) * 14.0 + 12
+    both, alone = {"A": corners, "B": corners[:-1] + 7}, {"A": corners}
+    n = lattice_image(both, alone, both).neighbours(k, sublattice="A", reference="B")
+    one = lattice_image(both).neighbours(k, sublattice="A", reference="B")
+    assert n.ids.shape[1] == 4
+    middle = (n.atoms["frame"] == 1).to_numpy()
+    assert (n.ids[middle] == -1).all() and np.isnan(n.vectors[middle]).all()
+    assert not n.complete[middle].any() and (n.atoms.loc[middle, "coordination"] == 0).all()
+    for frame in (0, 2):
+        rows = (n.atoms["frame"] == frame).to_numpy()
+        np.testing.assert_array_equal(n.vectors[rows], one.vectors)
+        np.testing.assert_array_equal(n.complete[rows], one.complete)
+
+
 def test_clusters_are_the_sublattices_and_the_defects(sheet):
     s, truth = sheet
     n = s.neighbours(3).cluster(2, seed=0)
