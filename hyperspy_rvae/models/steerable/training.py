@@ -34,7 +34,8 @@ _TOLD = 1.0  # weight of the cross-entropy of labelled subimages, as many as the
 _ONCE = 20.0  # weight of what content says that the context does
 _NEARBY = 0.3  # of content's standard deviation
 _STILL_EVERY = 4  # steps
-_STILL = 1000.0 * _STILL_EVERY  # nats per squared pixel that content moves as z changes by one
+_STILL = 1000.0  # nats per squared pixel that content moves as z changes by one
+_STILL_UNTURNED = 30_000.0  # the same where content need not turn into place
 _SLIGHT = 1e-3
 _OWN_SHIFT = 0.7  # share of subimages that are read where their content was last found
 _EVERYWHERE = 4  # after warming up, steps between looks at all shifts and not at nearby ones
@@ -153,6 +154,7 @@ class Trainer:
         arm = min(network.window) / 4
         lever = [turns * arm, 1.0 * moves, 1.0 * moves] + [arm] * network.space.scale
         self.lever = network.gain.new_tensor(lever)
+        self.still = _STILL_EVERY * (_STILL if turns else _STILL_UNTURNED)
         known = network.space.prior.shift is not None
         self.centring = (_CENTRING_ON_PRIOR,) * 2 if known else _CENTRING
         self.taken, self.warm_up = 0, float(_WARM_UP)
@@ -282,7 +284,7 @@ class Trainer:
         slight = _SLIGHT * products.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
         products = products + slight * torch.eye(len(self.lever), device=products.device)
         motion = torch.linalg.solve(products, motions @ change[..., None])[..., 0]
-        return _STILL * (motion / _NEARBY * self.lever).square().sum(1)
+        return self.still * (motion / _NEARBY * self.lever).square().sum(1)
 
     def _note(
         self, rows: Tensor, found: Evidence, square: Tensor, kl: Tensor, class_kl: Tensor
