@@ -253,18 +253,9 @@ def neighbours(
     k = _most_frequent(count, depth >= reach) if k is None else int(k)
     axes = record.image_axes(image)
     factors, name = vector_units(axes[-1], axes[-2], units)
-    vectors = np.full((len(atoms), k, 2), np.nan, dtype=np.float32)
     kind = np.int32 if others.index.max() < 2**31 else np.int64
-    ids = np.full((len(atoms), k), -1, dtype=kind)
-    complete = np.zeros(len(atoms), dtype=bool)
-    for here, there, own, rows, names in pairs:
-        if not len(there):
-            continue
-        index, found = nearest_neighbours(here, there, k, own)
-        far = np.hypot(*found[:, -1].T)
-        complete[rows] = np.isfinite(far) & (far <= depth[rows])
-        vectors[rows] = found / aspect * factors
-        ids[rows] = np.where(index >= 0, np.asarray(names)[index], -1)
+    ids, vectors, complete = _nearest(pairs, k, depth, factors / aspect, kind)
+    del pairs, depth  # so that there is room for the copy
     return Neighbours(
         atoms.copy().assign(coordination=count),  # else the image's own numbers could be changed
         ids,
@@ -295,6 +286,24 @@ def _by_frame(atoms: pd.DataFrame, others: pd.DataFrame, aspect: np.ndarray) -> 
             own = names.get_indexer(atoms.index[rows]).astype(np.int32)
         pairs.append((places[rows], xy[there], own, rows, names))
     return pairs
+
+
+def _nearest(
+    pairs: list[Pair], k: int, depth: np.ndarray, factors: np.ndarray, kind: type[np.integer]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ids of the k nearest others, the vectors to them, and whether none can lie outside."""
+    ids = np.full((len(depth), k), -1, dtype=kind)
+    vectors = np.full((len(depth), k, 2), np.nan, dtype=np.float32)
+    complete = np.zeros(len(depth), dtype=bool)
+    for here, there, own, rows, names in pairs:
+        if not len(there):
+            continue
+        index, found = nearest_neighbours(here, there, k, own)
+        far = np.hypot(*found[:, -1].T)
+        complete[rows] = np.isfinite(far) & (far <= depth[rows])
+        vectors[rows] = found * factors
+        ids[rows] = np.where(index >= 0, np.asarray(names)[index], -1)
+    return ids, vectors, complete
 
 
 def _coordination(pairs: list[Pair], atoms: pd.DataFrame, needed: bool) -> tuple[np.ndarray, float]:
