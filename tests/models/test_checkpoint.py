@@ -240,7 +240,7 @@ def test_a_damaged_state_is_refused(windows, options, stopped, spoil):
 
 def test_a_cut_checkpoint_is_refused(windows, options, stopped):
     stopped.write_bytes(stopped.read_bytes()[:-500])
-    with pytest.raises(ValueError, match="must be a checkpoint, and torch can't read it"):
+    with pytest.raises(ValueError, match="must be a checkpoint, and it can't be read"):
         RVAE(**options).fit(windows, checkpoint=stopped)
 
 

@@ -3,6 +3,7 @@
 import json
 import pickle
 import struct
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from hyperspy_rvae.models import RVAE
+from hyperspy_rvae.models import RVAE, torch_files
 
 PLAIN = [
     None,
@@ -161,7 +162,30 @@ def number(value):
     return b"\x8a\x08" + struct.pack("<q", value)
 
 
-TENSOR = b"ctorch._utils\n_rebuild_tensor_v2\n"
+BYTEARRAY = b"\x80\x02cbuiltins\nbytearray\n" + number(10**8) + b"\x85R."
+ORDERED = b"ccollections\nOrderedDict\n"
+STORAGE = (
+    b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x04tQ"
+)
+
+
+def text(word):
+    return b"X" + struct.pack("<I", len(word)) + word
+
+
+def tensor(shape, stride):
+    """Dict of a tensor that claims a shape of the four numbers in the file."""
+    sides = [b"(" + b"".join(map(number, numbers)) + b"t" for numbers in (shape, stride)]
+    made = b"ctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE + b"K\x00" + b"".join(sides)
+    return b"\x80\x02}" + text(b"a") + made + b"\x89" + ORDERED + b")RtRs."
+
+
+def doubled(between):
+    """Tuple of tuples, two to the power of 40 at last, with an opcode that does nothing."""
+    code = b")q\x00"
+    for k in range(40):
+        code += b"h%c\x86" % k + between + b"q%c" % (k + 1)
+    return code
 
 
 def laughs(container):
@@ -177,31 +201,50 @@ def laughs(container):
     return code + b"."
 
 
+def rewrite(path, changes):
+    """File whose members have another name and content, or are there twice."""
+    torch.save({"configuration": "{}", "weights": {"a": torch.zeros(4)}}, path)
+    with zipfile.ZipFile(path) as archive:
+        parts = [(name, archive.read(name)) for name in archive.namelist()]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, part in parts:
+            archive.writestr(*changes.get(name, (name, part)))
+
+
 @pytest.mark.parametrize(
     ("pickled", "why"),
     [
-        (b"\x80\x02cbuiltins\nbytearray\n" + number(10**12) + b"\x85R.", "builtins bytearray"),
+        (BYTEARRAY, "builtins bytearray"),
         (b"\x80\x02ctorch.storage\nUntypedStorage\n" + number(10**12) + b"\x85R.", "Untyped"),
-        (pickle.dumps(set(), 4), "can't read it"),
+        (pickle.dumps(set(), 4), "it can't be read"),
         (b"\x80\x04\x8c\x08builtins\x8c\x04exec\x93.", "it names"),
         (b"(i__builtin__\nexec\n.", "it names __builtin__ exec"),
         (b"\x80\x02" + b"]" * 10**5 + b"a" * (10**5 - 1) + b".", "RecursionError"),
         (laughs(tuple), "hold one another many times"),
         (laughs(list), "hold one another many times"),
-        (b"\x80\x02}q\x00)" + b"2\x86" * 60 + b"K\x01s.", "can't read it"),
+        (b"\x80\x02}q\x00)" + b"2\x86" * 60 + b"K\x01s.", "it can't be read"),
         (b"\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s.", "hold one another many times"),
-        (b"garbage", "can't read it"),
-        (b"", "can't read it"),
+        (b"\x80\x02})" + b"\x85" * 200_000 + b"K\x01s.", "a key is a tuple"),
+        (b"\x80\x02}" + doubled(b"\x80\x02") + b"K\x01s.", "a key is a tuple"),
+        (b"\x80\x02}(" + doubled(b"") + b"K\x01u.", "a key is a tuple"),
+        (b"\x80\x02" + doubled(b"") + b")R.", "of type tuple, not str"),
+        (b"\x80\x02" + ORDERED + b"](](K\x01K\x02ee\x85R.", "it calls collections OrderedDict"),
+        (b"\x80\x02" + text(b"builtins eval") + b"K\x01\x85R.", "it calls builtins eval"),
+        (tensor([10**9], [0]), "a tensor is a view"),
+        (tensor([10**9], [1]), "RuntimeError"),
+        (tensor([2**32, 2**32], [0, 0]), "a tensor is a view|RuntimeError"),
+        (tensor([1] * 1000, [1] * 1000), "a tensor has 1000 dimensions"),
+        (b"\x80\x02}(K\x01u.", "ValueError"),
+        (b"\x80\x02K\x01e.", "IndexError"),
+        (b"\x80\x02\x87.", "it takes what is not there"),
+        (b"\x80\x02K\x01K\x01a.", "of type int, not list"),
+        (b"garbage", "it can't be read"),
+        (b"", "it can't be read"),
     ],
 )
 def test_pickles_in_model_files(tmp_path, pickled, why):
     path = tmp_path / "model.pt"
-    torch.save({"configuration": "{}", "weights": {}}, path)
-    with zipfile.ZipFile(path) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, part in parts.items():
-            archive.writestr(name, pickled if name.endswith("data.pkl") else part)
+    rewrite(path, {"model/data.pkl": ("model/data.pkl", pickled)})
     with pytest.raises(ValueError, match=rf"must be a file that RVAE\.save wrote.*({why})"):
         RVAE.load(path)
 
@@ -215,3 +258,92 @@ def test_packed_model_files(tmp_path):
     assert path.stat().st_size < 10**5
     with pytest.raises(ValueError, match="its parts are packed"):
         RVAE.load(path)
+
+
+@pytest.mark.parametrize(
+    ("member", "name"),
+    [
+        ("data.pkl", "model/data.PKL"),
+        ("data.pkl", "MODEL/data.pkl"),
+        ("data.pkl", "model\\data.pkl"),
+        ("data.pkl", "model/model/data.pkl"),
+        (".data/serialization_id", "model/constants.pkl"),
+        (".data/serialization_id", "model/DATA.pkl"),
+        (".data/serialization_id", "model/data/0.pkl"),
+        ("version", "model/Version"),
+    ],
+)
+def test_names_in_model_files(tmp_path, member, name):
+    path = tmp_path / "model.pt"
+    rewrite(path, {f"model/{member}": (name, BYTEARRAY)})
+    refused_at_once(path, "it has a part")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_names_that_are_there_twice(tmp_path):
+    path = tmp_path / "model.pt"
+    rewrite(path, {"model/.data/serialization_id": ("model/data.pkl", BYTEARRAY)})
+    refused_at_once(path, "it has a part 'model/data.pkl'")
+
+
+def test_something_before_the_parts(tmp_path):
+    path = tmp_path / "model.pt"
+    torch.save({"configuration": "{}", "weights": {}}, path)
+    path.write_bytes(BYTEARRAY + path.read_bytes())
+    refused_at_once(path, "the configuration|configuration")
+
+
+def refused_at_once(path, why):
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=why):
+            RVAE.load(path)
+        assert tracemalloc.get_traced_memory()[1] < 10**7
+    finally:
+        tracemalloc.stop()
+
+
+def assert_same(found, expected):
+    if torch.is_tensor(expected):
+        assert found.dtype == expected.dtype
+        assert torch.equal(found, expected)
+    elif isinstance(expected, dict):
+        assert list(found) == list(expected)
+        for name, value in expected.items():
+            assert_same(found[name], value)
+    elif isinstance(expected, list | tuple):
+        assert type(found) is type(expected)
+        for here, there in zip(found, expected, strict=True):
+            assert_same(here, there)
+    else:
+        assert type(found) is type(expected)
+        assert found == expected
+
+
+@pytest.mark.parametrize("kind", ["spatial", "steerable", "conv", "ensemble"])
+def test_honest_files_are_read_as_torch_reads_them(tmp_path, kind):
+    path, checkpoint = tmp_path / "model.pt", tmp_path / "checkpoint"
+    model_of(kind).save(path)
+    options = {
+        "decoder": "steerable" if kind == "steerable" else "spatial",
+        "encoder": "conv" if kind == "conv" else "mlp",
+        "n_models": 2 if kind == "ensemble" else 1,
+    }
+    windows = np.random.default_rng(0).random((20, 7, 9))
+    RVAE(1, epochs=2, seed=0, **options).fit(windows, checkpoint=checkpoint)
+    for file in tmp_path.iterdir():
+        assert_same(torch_files.read(file, ""), torch.load(file, weights_only=True))
+
+
+def test_plain_values_are_read_as_they_were_written(tmp_path):
+    content = {
+        "numbers": [0, -1, 255, 65535, 2**31, -(2**80), 0.5, float("inf"), True, False, None],
+        "tuples": ((), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4), ((("deep",),),)),
+        "text": "\N{GREEK SMALL LETTER MU}m" * 100,
+        "many": {k: [str(k)] for k in range(3000)},
+        "tensors": [torch.zeros(()), torch.zeros(0), torch.arange(6).reshape(2, 3)[1:]],
+        "flags": torch.tensor([True, False]),
+        "bytes": torch.tensor([1, 255], dtype=torch.uint8),
+    }
+    torch_files.write(tmp_path / "file", content)
+    assert_same(torch_files.read(tmp_path / "file", ""), content)
