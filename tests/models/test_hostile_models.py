@@ -265,7 +265,6 @@ def test_packed_model_files(tmp_path):
     [
         ("data.pkl", "model/data.PKL"),
         ("data.pkl", "MODEL/data.pkl"),
-        ("data.pkl", "model\\data.pkl"),
         ("data.pkl", "model/model/data.pkl"),
         (".data/serialization_id", "model/constants.pkl"),
         (".data/serialization_id", "model/DATA.pkl"),
