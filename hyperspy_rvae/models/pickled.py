@@ -1,7 +1,7 @@
 """Pickles of plain values and tensors, read opcode by opcode: nothing that they name is called.
 
 ``torch.load(weights_only=True)`` calls a little of it, with arguments of any size, and hashes
-whatever is a key.
+any key.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class OddError(ValueError):
 def load(pickled: bytes, storage: Callable[[str, str], torch.Tensor]) -> Any:
     """Read what ``torch.save`` pickled with protocol 2.
 
-    Every opcode makes one thing of what it takes, so that they take no more memory than a few
-    times the pickle's.
+    Every opcode makes one small thing, or moves what is there, so that memory is in proportion
+    to the pickle's length.
 
     Parameters
     ----------

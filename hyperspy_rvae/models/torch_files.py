@@ -44,8 +44,9 @@ def write(path: str | os.PathLike[str], content: dict[str, Any]) -> None:
 def read(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
     """Read a dict that `write` wrote; no code in the file is run.
 
-    It takes no more memory than a few times the file's bytes. Not by ``torch.load``, which finds
-    other parts in a file than are found here, calls what it names and hashes any key.
+    A tensor takes as much memory as in the file, all else at most some 200 bytes for each there.
+    It is not read by ``torch.load``, which knows older formats, takes a part's name in any case,
+    calls a little of what is named and hashes any key.
 
     Parameters
     ----------

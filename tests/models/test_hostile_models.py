@@ -265,7 +265,6 @@ def test_packed_model_files(tmp_path):
     [
         ("data.pkl", "model/data.PKL"),
         ("data.pkl", "MODEL/data.pkl"),
-        ("data.pkl", "model\\data.pkl"),
         ("data.pkl", "model/model/data.pkl"),
         (".data/serialization_id", "model/constants.pkl"),
         (".data/serialization_id", "model/DATA.pkl"),
@@ -290,7 +289,7 @@ def test_something_before_the_parts(tmp_path):
     path = tmp_path / "model.pt"
     torch.save({"configuration": "{}", "weights": {}}, path)
     path.write_bytes(BYTEARRAY + path.read_bytes())
-    refused_at_once(path, "the configuration|configuration")
+    refused_at_once(path, "configuration")
 
 
 def refused_at_once(path, why):
