@@ -64,6 +64,7 @@ import json, os, signal, sys, threading, time
 import hyperspy.api as hs
 import hyperspy_rvae, numpy as np, pandas as pd
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 hs.preferences.General.show_progressbar = False
 rows, columns = np.mgrid[:240, :240] / 12.0 - 0.5
 peaks = np.exp(-6 * ((rows - rows.round()) ** 2 + (columns - columns.round()) ** 2))
