@@ -97,7 +97,7 @@ def known_condition(subimages: AtomSubimages, model: RVAE, condition: Any) -> An
             f"the model was fitted with a condition, {model.condition_}; give it: "
             "encode(model, condition=...)."
         )
-    missing = [name for name in names if name not in record.stored_table(subimages)]
+    missing = [name for name in names if name not in record.stored_table(subimages, copy=False)]
     if missing:
         raise ValueError(
             f"the model was fitted with a condition, {model.condition_}, and the table has no "
@@ -170,7 +170,7 @@ def condition_names(condition: pd.Series | pd.DataFrame) -> list[str]:
 
 
 def _column(subimages: AtomSubimages, name: str, what: str = NAME) -> pd.Series:
-    table = record.listed_atoms(subimages)
+    table = record.listed_atoms(subimages, copy=False)
     if name not in table:
         raise ValueError(
             f"{what} must be a column of the table or one entry an atom; there is no column "
@@ -216,7 +216,7 @@ def _names_itself(subimages: AtomSubimages, given: pd.Series | pd.DataFrame) -> 
     columns = given.to_frame() if isinstance(given, pd.Series) else given
     if not all(isinstance(name, str) for name in columns):
         return False
-    table = record.listed_atoms(subimages) if record.has_table(subimages) else {}
+    table = record.listed_atoms(subimages, copy=False) if record.has_table(subimages) else {}
     there = [name for name in columns if name in table]
     return all(np.array_equal(table[name], columns[name]) for name in there)
 

@@ -44,8 +44,7 @@ def draw_latent_space(
     colours = None if column is None else table[column].to_numpy()
     points = np.stack([x, y], 1)
     drawn = plot_latent_space(points, colours, column, names=names, ax=ax, **options)
-    idle = idle_among(latents, table, names)
-    return say_idle(drawn, latents.model, idle) if idle else drawn
+    return say_idle(drawn, latents, idle_among(latents, table, names))
 
 
 def name_classes(latents: AtomLatents, table: pd.DataFrame) -> pd.DataFrame:

@@ -164,8 +164,7 @@ class AtomLatents(Signal1D):
             symmetry=symmetry,
             **kwargs,
         )
-        idle = idle_among(self, table, [column])
-        return say_idle(drawn, self.model, idle) if idle else drawn
+        return say_idle(drawn, self, idle_among(self, table, [column]))
 
     def plot_manifold(
         self, *, size: int = 9, condition: Any = None, ax: Axes | None = None, **kwargs: Any

@@ -46,7 +46,7 @@ def draw_manifolds(
     for place, (title, images) in enumerate(pictures):
         drawn = plot_manifold(images, across, up, names=names, ax=axes[place], **options)
         drawn.set_title(title)
-        say_idle(drawn, model, idle)
+        say_idle(drawn, latents, idle)
     return drawn if len(pictures) == 1 else axes
 
 
@@ -62,10 +62,10 @@ def idle_among(latents: AtomLatents, table: pd.DataFrame, names: Sequence[str]) 
     return [name for name in content if not table[name].any()]
 
 
-def say_idle(ax: Axes, model: RVAE, idle: Sequence[str]) -> Axes:
+def say_idle(ax: Axes, latents: AtomLatents, idle: Sequence[str]) -> Axes:
     """Add to the title which latents, if any, have nothing to say."""
     if idle:
-        said = f"{', '.join(idle)} idle: nothing left beside {_told(model)}"
+        said = f"{', '.join(idle)} idle: nothing left beside {_told(latents.model)}"
         ax.set_title("\n".join(filter(None, [ax.get_title(), said])), fontsize="medium")
     return ax
 

@@ -58,7 +58,7 @@ def stored_table(signal: BaseSignal, *, copy: bool = True) -> pd.DataFrame:
 
 
 def listed_atoms(signal: BaseSignal, *, copy: bool = True) -> pd.DataFrame:
-    """Give the rows of the table that are on the atom axis, in its order; to change it, copy it."""
+    """Give the rows of the table that are on the atom axis, in its order; change a copy only."""
     table, ids = stored_table(signal, copy=False), atom_ids(signal)
     rows = table.index.get_indexer(ids)
     unknown = ids[rows < 0]
